@@ -1,0 +1,9 @@
+//! What a transport keeps while its socket is slower than its user. Pure: no system calls, no sockets.
+//!
+//! Thread: the loop's.
+
+mod flow_control;
+mod write_queue;
+
+pub use flow_control::{FlowControl, LimitsError};
+pub use write_queue::{Slices, WriteQueue};

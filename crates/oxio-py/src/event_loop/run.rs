@@ -1,0 +1,261 @@
+//! THE place where a callback is called.
+//!
+//! One turn: time-out ← 0 if anything is ready, else the next deadline │ poll │ queue what I/O asks for │ queue the
+//! timers that are due │ run exactly as many entries as were ready then.
+//!
+//! While work is always ready the poll is skipped for a bounded number of turns and a bounded time: a program that
+//! yields a lot does not pay a system call a turn, and I/O waits at most [`POLL_AT_LEAST_EVERY`] longer.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use oxio_core::clock::Deadline;
+use oxio_core::reactor::Events;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::handle::{self, new_handle};
+use crate::interop::attach::{check_signals, detached};
+use crate::interop::call::{call_with_tuple, in_context};
+use crate::interop::imports::{Imports, interned};
+use crate::scheduler::{Loop, Pacing, Runnable};
+use crate::task::{leave_current, step, throw_into, wake};
+
+/// Turns in a row that poll although work is ready, before any is skipped: code that yields a few times to let
+/// I/O happen sees it happen.
+const STRICT_TURNS: u32 = 16;
+
+/// At most so many turns without a poll.
+const SKIPPED_TURNS: u32 = 64;
+
+/// At most so long without a poll. A turn that takes longer is followed by one.
+const POLL_AT_LEAST_EVERY: Duration = Duration::from_micros(100);
+
+/// Runs turns until the loop is told to stop, or one turn when nobody runs the loop.
+///
+/// # Errors
+/// `KeyboardInterrupt` and `SystemExit` from callbacks and signal handlers. What was ready stays ready.
+pub fn run_once(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    loop {
+        let result = turn(event_loop);
+        if result.is_err() || state.is_stopping(py) || state.running_thread(py).is_none() {
+            // Nobody runs any more, so there is no current task.
+            leave_current(event_loop)?;
+            return result;
+        }
+    }
+}
+
+fn turn(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    let is_ready = state.ready_len(py) > 0 || state.is_stopping(py);
+    if !is_ready || poll_is_due(state, py) {
+        let timeout = if is_ready { Some(Duration::ZERO) } else { time_to_next_timer(state, py) };
+        poll(event_loop, timeout)?;
+        let mut pacing = state.pacing.get(py);
+        pacing.busy_turns = if is_ready { pacing.busy_turns.saturating_add(1) } else { 0 };
+        state.pacing.set(py, pacing);
+    }
+    expire_timers(state, py)?;
+    for _ in 0..state.ready_len(py) {
+        match state.pop_ready(py) {
+            Some(runnable) => run(event_loop, runnable)?,
+            // The loop was closed by a callback.
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a turn with ready work should look at I/O.
+fn poll_is_due(state: &Loop, py: Python<'_>) -> bool {
+    let pacing = state.pacing.get(py);
+    if pacing.busy_turns < STRICT_TURNS {
+        return true;
+    }
+    let now = Deadline::now();
+    let due = pacing.turns_since_poll >= SKIPPED_TURNS
+        || now.saturating_duration_since(pacing.last_poll) >= POLL_AT_LEAST_EVERY;
+    let pacing = if due {
+        Pacing { turns_since_poll: 0, last_poll: now, ..pacing }
+    } else {
+        Pacing { turns_since_poll: pacing.turns_since_poll + 1, ..pacing }
+    };
+    state.pacing.set(py, pacing);
+    due
+}
+
+fn time_to_next_timer(state: &Loop, py: Python<'_>) -> Option<Duration> {
+    let mut discarded = Vec::new();
+    let deadline = state.timers.borrow(py).next_deadline(&mut discarded);
+    drop(discarded);
+    let deadline = deadline.filter(|deadline| *deadline != Deadline::NEVER)?;
+    Some(deadline.saturating_duration_since(Deadline::now()))
+}
+
+/// Waits for I/O and wake-ups, without the interpreter when the wait may block.
+fn poll(event_loop: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    let mut events = state.events.borrow(py).take().unwrap_or_else(|| Events::with_capacity(1));
+    let blocks = timeout != Some(Duration::ZERO);
+    let waited = if blocks {
+        // Other threads may ask for the current task now: there is none.
+        leave_current(event_loop)?;
+        let poller = &state.poller;
+        detached(py, || poller.wait(&mut events, timeout))
+    } else {
+        state.poller.wait(&mut events, timeout)
+    };
+    let result = match waited {
+        Ok(()) => {
+            state.deliver(py, &events);
+            if blocks { check_signals(py) } else { Ok(()) }
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => check_signals(py),
+        Err(error) => Err(error.into()),
+    };
+    *state.events.borrow(py) = Some(events);
+    result
+}
+
+fn expire_timers(state: &Loop, py: Python<'_>) -> PyResult<()> {
+    if state.timers.borrow(py).is_empty() {
+        return Ok(());
+    }
+    let now = Deadline::now();
+    loop {
+        let timer = state.timers.borrow(py).pop_due(now);
+        let Some(timer) = timer else { return Ok(()) };
+        handle::mark_unscheduled(timer.0.bind(py))?;
+        state.push(py, Runnable::Handle(timer.0));
+    }
+}
+
+/// Runs one entry. In debug mode it is timed, and reported when it was slow.
+fn run(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
+    let py = event_loop.py();
+    if !event_loop.get().is_debug(py) {
+        return run_now(event_loop, runnable);
+    }
+    let subject = subject(py, &runnable);
+    let started = Deadline::now();
+    let result = run_now(event_loop, runnable);
+    let seconds = Deadline::now().saturating_duration_since(started).as_secs_f64();
+    if let Some(subject) = subject {
+        let report = Imports::of(py)?.report_slow_callback.bind(py);
+        report.call1((event_loop, subject, seconds))?;
+    }
+    result
+}
+
+/// What a report about a slow entry names: its handle or task.
+fn subject(py: Python<'_>, runnable: &Runnable) -> Option<Py<PyAny>> {
+    match runnable {
+        Runnable::Handle(handle) | Runnable::ForeignHandle(handle) => Some(handle.clone_ref(py)),
+        Runnable::Step { task } | Runnable::StepError { task, .. } | Runnable::Wake { task, .. } => {
+            Some(task.clone_ref(py))
+        }
+        Runnable::Callback { callback, .. } => Some(callback.clone_ref(py)),
+        Runnable::Io { source, .. } => Some(source.object.clone_ref(py)),
+    }
+}
+
+fn run_now(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
+    let py = event_loop.py();
+    match runnable {
+        Runnable::Step { task } => {
+            let task = task.into_bound(py);
+            step(event_loop, &task).or_else(|error| report_step(event_loop, &task, error))
+        }
+        Runnable::StepError { task, error } => {
+            let task = task.into_bound(py);
+            throw_into(event_loop, &task, error.into_bound(py))
+                .or_else(|error| report_step(event_loop, &task, error))
+        }
+        Runnable::Wake { task, future } => {
+            let task = task.into_bound(py);
+            wake(event_loop, &task, future.bind(py))
+                .or_else(|error| report_step(event_loop, &task, error))
+        }
+        Runnable::Callback { callback, future, context } => {
+            leave_current(event_loop)?;
+            let (callback, future, context) =
+                (callback.into_bound(py), future.into_bound(py), context.into_bound(py));
+            in_context(&context, || callback.call1((&future,)).map(drop)).or_else(|error| {
+                let args = PyTuple::new(py, [&future])?;
+                let handle = new_handle(event_loop, &callback, &args, Some(&context))?;
+                report(event_loop, &handle, error)
+            })
+        }
+        Runnable::Handle(handle) => {
+            leave_current(event_loop)?;
+            run_handle(event_loop, &handle.into_bound(py))
+        }
+        Runnable::ForeignHandle(handle) => {
+            leave_current(event_loop)?;
+            let handle = handle.into_bound(py);
+            if !handle.getattr(interned!(py, "_cancelled"))?.is_truthy()? {
+                handle.call_method0(interned!(py, "_run"))?;
+            }
+            Ok(())
+        }
+        Runnable::Io { source, side } => {
+            leave_current(event_loop)?;
+            let object = source.object.into_bound(py);
+            (source.on_ready)(&object, side).or_else(|error| {
+                let handle = new_handle(event_loop, &object, &PyTuple::empty(py), None)?;
+                report(event_loop, &handle, error)
+            })
+        }
+    }
+}
+
+fn run_handle(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(view) = handle::view(handle)? else { return Ok(()) };
+    if view.is_cancelled() {
+        return Ok(());
+    }
+    // Own references: the callback may cancel its own handle, which lets go of them.
+    let (Some(callback), Some(args), Some(context)) = (view.callback(), view.args(), view.context())
+    else {
+        return Ok(());
+    };
+    let args = args.cast_into::<PyTuple>()?;
+    in_context(&context, || call_with_tuple(&callback, &args).map(drop))
+        .or_else(|error| report(event_loop, handle, error))
+}
+
+/// Gives a callback's error to the loop's exception handler, with asyncio's context keys.
+///
+/// # Errors
+/// `KeyboardInterrupt` and `SystemExit`: they leave the loop.
+fn report(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+    let py = event_loop.py();
+    if leaves_the_loop(py, &error) {
+        return Err(error);
+    }
+    let report = Imports::of(py)?.report_callback_error.bind(py);
+    report.call1((event_loop, handle, error.into_value(py)))?;
+    Ok(())
+}
+
+/// The same for an error that a step lets out: the task itself was in no state to take it.
+fn report_step(event_loop: &Bound<'_, Loop>, task: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+    let py = event_loop.py();
+    if leaves_the_loop(py, &error) {
+        return Err(error);
+    }
+    let step = task.getattr(interned!(py, "__class__"))?;
+    let args = PyTuple::new(py, [task])?;
+    let handle = new_handle(event_loop, &step, &args, None)?;
+    report(event_loop, &handle, error)
+}
+
+fn leaves_the_loop(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
+}

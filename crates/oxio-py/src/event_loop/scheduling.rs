@@ -1,0 +1,156 @@
+//! `call_soon` and its family, futures and tasks.
+//!
+//! Source of the behaviour: CPython `BaseEventLoop`.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::future::woken_task;
+use crate::handle::{new_handle, new_timer};
+use crate::interop::imports::{Imports, interned};
+use crate::scheduler::{Loop, Runnable};
+use crate::task::{NewTask, new_task};
+
+/// `call_soon(callback, *args, context=None)`.
+pub fn call_soon<'py>(
+    event_loop: &Bound<'py, Loop>,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    state.check_closed(py)?;
+    if state.is_debug(py) {
+        event_loop.call_method0(interned!(py, "_check_thread"))?;
+        check_callback(event_loop, callback, "call_soon")?;
+    }
+    // A done future wakes one of our tasks. The step enters the task's context itself, so no handle may.
+    if let Some(task) = woken_task(callback)
+        && args.len() == 1
+    {
+        let future = args.get_item(0)?.unbind();
+        state.push(py, Runnable::Wake { task: task.unbind(), future });
+        return new_handle(event_loop, callback, args, context);
+    }
+    let handle = new_handle(event_loop, callback, args, context)?;
+    state.push(py, Runnable::Handle(handle.clone().unbind()));
+    Ok(handle)
+}
+
+/// `call_soon_threadsafe(callback, *args, context=None)`.
+pub fn call_soon_threadsafe<'py>(
+    event_loop: &Bound<'py, Loop>,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    state.check_closed(py)?;
+    if state.is_debug(py) {
+        check_callback(event_loop, callback, "call_soon_threadsafe")?;
+    }
+    let (handle, runnable) = match &Imports::of(py)?.thread_safe_handle {
+        Some(class) => {
+            let handle = class.bind(py).call1((callback, args, event_loop, context))?;
+            (handle.clone(), Runnable::ForeignHandle(handle.unbind()))
+        }
+        None => {
+            let handle = new_handle(event_loop, callback, args, context)?;
+            (handle.clone(), Runnable::Handle(handle.unbind()))
+        }
+    };
+    state.push_threadsafe(py, runnable);
+    Ok(handle)
+}
+
+/// `call_at(when, callback, *args, context=None)`; `when` is a float of the loop's clock.
+pub fn call_at<'py>(
+    event_loop: &Bound<'py, Loop>,
+    when: Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<&Bound<'py, PyAny>>,
+    method: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    state.check_closed(py)?;
+    if state.is_debug(py) {
+        event_loop.call_method0(interned!(py, "_check_thread"))?;
+        check_callback(event_loop, callback, method)?;
+    }
+    new_timer(event_loop, when, callback, args, context)
+}
+
+/// `_add_callback(handle)`: runs a handle that somebody else made.
+pub fn add_callback(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = event_loop.py();
+    if !handle.getattr(interned!(py, "_cancelled"))?.is_truthy()? {
+        event_loop.get().push_threadsafe(py, Runnable::ForeignHandle(handle.clone().unbind()));
+    }
+    Ok(())
+}
+
+fn check_callback(
+    event_loop: &Bound<'_, Loop>,
+    callback: &Bound<'_, PyAny>,
+    method: &str,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    event_loop.call_method1(interned!(py, "_check_callback"), (callback, method))?;
+    Ok(())
+}
+
+/// `create_task(coro, *, name=None, context=None, **kwargs)`.
+pub fn create_task<'py>(
+    event_loop: &Bound<'py, Loop>,
+    coro: &Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let state = event_loop.get();
+    state.check_closed(py)?;
+    let imports = Imports::of(py)?;
+    let factory = state.task_factory.borrow(py).as_ref().map(|factory| factory.bind(py).clone());
+    let eager_start = match &factory {
+        None => false,
+        // asyncio's own eager factory makes tasks of CPython's class: ours start eagerly as well.
+        Some(factory) if imports.eager_task_factory.as_ref().is_some_and(|eager| factory.is(eager)) => {
+            true
+        }
+        Some(_) => return stock_create_task(event_loop, coro, kwargs),
+    };
+    let mut new = NewTask { coro, name: None, context: None, eager_start };
+    for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+        if value.is_none() {
+            continue;
+        }
+        if key.eq("name")? {
+            new.name = Some(value);
+        } else if key.eq("context")? {
+            new.context = Some(value);
+        } else if key.eq("eager_start")? && cfg!(Py_3_14) {
+            new.eager_start = value.is_truthy()?;
+        } else {
+            let key = key.str()?;
+            return Err(PyTypeError::new_err(format!(
+                "create_task() got an unexpected keyword argument '{key}'"
+            )));
+        }
+    }
+    new_task(event_loop, new)
+}
+
+/// asyncio's own `create_task`, which knows what the running version passes to a factory.
+fn stock_create_task<'py>(
+    event_loop: &Bound<'py, Loop>,
+    coro: &Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let base = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?;
+    base.call_method(interned!(py, "create_task"), (event_loop, coro), kwargs)
+}

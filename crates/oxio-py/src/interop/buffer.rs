@@ -1,0 +1,40 @@
+//! Writing into memory that Python code owns: `BufferedProtocol.get_buffer()`, `sock_recv_into`.
+
+#![expect(unsafe_code, reason = "the buffer protocol")]
+
+use std::mem::MaybeUninit;
+use std::slice;
+
+use pyo3::exceptions::PyOverflowError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// Lends the writable memory of `object` to `fill`.
+///
+/// Not guaranteed, as nowhere in CPython: that no other thread writes to the same memory meanwhile. `fill` runs
+/// attached and must not call Python, so only code that ignores the interpreter lock could.
+///
+/// # Errors
+/// `TypeError` or `BufferError` when `object` has no writable, contiguous memory.
+pub fn with_writable<T>(
+    object: &Bound<'_, PyAny>,
+    fill: impl FnOnce(&mut [u8]) -> T,
+) -> PyResult<T> {
+    let mut view = MaybeUninit::<ffi::Py_buffer>::uninit();
+    // SAFETY: `object` is alive and `view` is memory for one Py_buffer, which a result of 0 has initialised.
+    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_WRITABLE) } != 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    // SAFETY: initialised, as PyObject_GetBuffer succeeded.
+    let mut view = unsafe { view.assume_init() };
+    let filled = match usize::try_from(view.len) {
+        Ok(0) => Ok(fill(&mut [])),
+        // SAFETY: while the view is held, `buf` points to `len` writable bytes that the exporter keeps in
+        // place. No Python code runs inside `fill`, so nobody else touches them through the interpreter.
+        Ok(len) => Ok(fill(unsafe { slice::from_raw_parts_mut(view.buf.cast::<u8>(), len) })),
+        Err(_) => Err(PyOverflowError::new_err("buffer of negative length")),
+    };
+    // SAFETY: taken above and released once.
+    unsafe { ffi::PyBuffer_Release(&raw mut view) };
+    filled
+}

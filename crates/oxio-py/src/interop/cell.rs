@@ -1,0 +1,56 @@
+//! Interior mutability for state that is only touched while attached to the interpreter.
+
+#![expect(unsafe_code, reason = "one Sync impl, argued below")]
+
+use std::cell::{Cell, RefCell, RefMut};
+
+use pyo3::prelude::*;
+
+/// A `RefCell` in a `#[pyclass(frozen)]`: whoever holds a `Python` token may borrow it.
+///
+/// A borrow must end before anything that can run Python code (a call, a drop of a `Py`): Python
+/// may re-enter the loop, and a second borrow would panic.
+#[derive(Default)]
+pub struct GilCell<T>(RefCell<T>);
+
+// SAFETY: all access goes through `borrow`/`with`, which demand a `Python` token: on builds with a GIL one
+// thread has it at a time. The module does not claim to run without a GIL (`gil_used = true`), so a
+// free-threaded interpreter turns its GIL on when it imports oxio. Claiming otherwise would break this.
+unsafe impl<T: Send> Sync for GilCell<T> {}
+
+impl<T> GilCell<T> {
+    pub const fn new(value: T) -> Self {
+        Self(RefCell::new(value))
+    }
+
+    pub fn borrow(&self, _py: Python<'_>) -> RefMut<'_, T> {
+        self.0.borrow_mut()
+    }
+
+    /// For tp_traverse, which has no token and may come while a borrow is open: then it sees nothing,
+    /// which only keeps objects alive until the next collection.
+    pub fn try_peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.0.try_borrow().ok().map(|value| look(&value))
+    }
+}
+
+/// A `Cell` in a `#[pyclass(frozen)]`, under the same rule.
+#[derive(Default)]
+pub struct GilFlag<T: Copy>(Cell<T>);
+
+// SAFETY: as for `GilCell`; the values are `Copy`, so a read or write is complete before the token can move.
+unsafe impl<T: Copy + Send> Sync for GilFlag<T> {}
+
+impl<T: Copy> GilFlag<T> {
+    pub const fn new(value: T) -> Self {
+        Self(Cell::new(value))
+    }
+
+    pub fn get(&self, _py: Python<'_>) -> T {
+        self.0.get()
+    }
+
+    pub fn set(&self, _py: Python<'_>, value: T) {
+        self.0.set(value);
+    }
+}

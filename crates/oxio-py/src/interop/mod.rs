@@ -1,0 +1,18 @@
+//! The edge to CPython's C API: the only folder of this crate that opens `unsafe`.
+//!
+//! Everything above it is safe Rust over these few things:
+//! * [`layout`]: the memory that oxio's Future, Task and Handle share with asyncio's own;
+//! * [`rawtype`]: native subclasses of asyncio's classes, made from type specs;
+//! * [`call`]: sending into coroutines, entering contexts, calling without a tuple;
+//! * [`cell`]: interior mutability guarded by the interpreter lock;
+//! * [`imports`]: the Python objects that the hot paths need, looked up once;
+//! * [`buffer`]: writing into the buffers of others;
+//! * [`attach`]: the one door for letting go of the interpreter.
+
+pub mod attach;
+pub mod buffer;
+pub mod call;
+pub mod cell;
+pub mod imports;
+pub mod layout;
+pub mod rawtype;

@@ -1,0 +1,293 @@
+//! Native subclasses of asyncio's classes.
+//!
+//! `#[pyclass]` cannot extend a class it does not know at compile time, and the classes here must be real
+//! subclasses of `_asyncio.Task`, `asyncio.Handle` and so on: isinstance, debuggers and other libraries look
+//! at the memory. So they are made from type specs, with methods that are plain safe Rust functions behind
+//! the trampolines of this file. A trampoline catches a panic and raises it as `PanicException`.
+
+#![expect(unsafe_code, reason = "type specs, method tables and extern trampolines")]
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+/// A method that takes only `self`.
+pub trait NoArgs: Fn(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + Copy + 'static {}
+impl<F: Fn(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + Copy + 'static> NoArgs for F {}
+
+/// A method that takes `self` and one positional argument.
+pub trait OneArg:
+    Fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + Copy + 'static
+{
+}
+impl<F: Fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + Copy + 'static> OneArg
+    for F
+{
+}
+
+/// A method table entry. Its function is a function item, so it has no state.
+pub struct Method(ffi::PyMethodDef);
+
+// SAFETY: holds pointers to functions and to `'static` strings only; nothing is ever written through them.
+unsafe impl Sync for Method {}
+// SAFETY: as above.
+unsafe impl Send for Method {}
+
+/// An entry for a method without arguments.
+pub fn method_noargs<F: NoArgs>(name: &'static CStr, doc: &'static CStr, _function: F) -> Method {
+    const { assert!(size_of::<F>() == 0, "only function items, which have no state") };
+    Method(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: noargs_trampoline::<F> },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: doc.as_ptr(),
+    })
+}
+
+/// An entry for a method with exactly one positional argument.
+pub fn method_onearg<F: OneArg>(name: &'static CStr, doc: &'static CStr, _function: F) -> Method {
+    const { assert!(size_of::<F>() == 0, "only function items, which have no state") };
+    Method(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: onearg_trampoline::<F> },
+        ml_flags: ffi::METH_O,
+        ml_doc: doc.as_ptr(),
+    })
+}
+
+/// The one value of a zero-sized function item type.
+fn function_item<F: Copy + 'static>() -> F {
+    const { assert!(size_of::<F>() == 0, "only function items, which have no state") };
+    // SAFETY: a function item is zero-sized and inhabited (a value of it was passed to `method_*`), so there
+    // are no bytes to initialise. The assertion above keeps closures with state out.
+    unsafe { MaybeUninit::<F>::uninit().assume_init() }
+}
+
+unsafe extern "C" fn noargs_trampoline<F: NoArgs>(
+    slf: *mut ffi::PyObject,
+    _unused: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(|py| {
+        // SAFETY: the interpreter passes a live `self` and holds it for the call.
+        let slf = unsafe { Bound::from_borrowed_ptr(py, slf) };
+        function_item::<F>()(&slf)
+    })
+}
+
+unsafe extern "C" fn onearg_trampoline<F: OneArg>(
+    slf: *mut ffi::PyObject,
+    arg: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(|py| {
+        // SAFETY: the interpreter passes live objects and holds them for the call.
+        let (slf, arg) =
+            unsafe { (Bound::from_borrowed_ptr(py, slf), Bound::from_borrowed_ptr(py, arg)) };
+        function_item::<F>()(&slf, &arg)
+    })
+}
+
+/// Runs `body` attached; an error or a panic becomes the Python error that a NULL return announces.
+fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+    // SAFETY: trampolines are only called by the interpreter, on a thread that is attached.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+        Ok(Ok(value)) => value.into_ptr(),
+        Ok(Err(error)) => {
+            error.restore(py);
+            ptr::null_mut()
+        }
+        Err(_panic) => {
+            PyRuntimeError::new_err("oxio: internal panic; please report it with the message above")
+                .restore(py);
+            ptr::null_mut()
+        }
+    }
+}
+
+/// `__init__` as a plain function.
+pub type Init = fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<()>;
+
+static TASK_INIT: OnceLock<Init> = OnceLock::new();
+
+unsafe extern "C" fn task_init(
+    slf: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> c_int {
+    let done = guarded(|py| {
+        // SAFETY: tp_init gets a live object, a tuple, and a dict or NULL, all held for the call.
+        let (slf, args, kwargs) = unsafe {
+            (
+                Bound::from_borrowed_ptr(py, slf),
+                Bound::from_borrowed_ptr(py, args).cast_into_unchecked::<PyTuple>(),
+                Bound::from_borrowed_ptr_or_opt(py, kwargs)
+                    .map(|kwargs| kwargs.cast_into_unchecked::<PyDict>()),
+            )
+        };
+        let init = TASK_INIT.get().ok_or_else(|| PyRuntimeError::new_err("oxio is not initialised"))?;
+        init(&slf, &args, kwargs.as_ref())?;
+        Ok(py.None())
+    });
+    if done.is_null() {
+        return -1;
+    }
+    // SAFETY: `guarded` returned a new reference (to None).
+    unsafe { ffi::Py_DECREF(done) };
+    0
+}
+
+/// Which of the base's C functions a deallocator goes on to.
+static BASE_DEALLOC: [OnceLock<ffi::destructor>; 2] = [OnceLock::new(), OnceLock::new()];
+
+/// Frees an instance of a class made with `Finalize::Future` or `Finalize::Task`.
+///
+/// CPython's own deallocators call the finaliser (the "never retrieved" and "destroyed but pending"
+/// reports) only for exact instances on some versions, so it is called here; a second call does nothing.
+unsafe extern "C" fn finalizing_dealloc<const WHICH: usize>(slf: *mut ffi::PyObject) {
+    // SAFETY: the interpreter calls this once, with a dying object that nobody else can reach. When the
+    // finaliser resurrects it (negative result) it must not be freed.
+    unsafe {
+        if ffi::PyObject_CallFinalizerFromDealloc(slf) < 0 {
+            return;
+        }
+        if let Some(base) = BASE_DEALLOC[WHICH].get() {
+            base(slf);
+        }
+    }
+}
+
+/// How instances die.
+#[derive(Clone, Copy)]
+pub enum Dealloc {
+    /// By Python's rule for classes with `__slots__`.
+    Inherited,
+    /// By the finaliser and then `_asyncio.Future`'s own deallocator.
+    Future,
+    /// By the finaliser and then `_asyncio.Task`'s own deallocator.
+    Task,
+}
+
+/// A native class to make.
+pub struct ClassSpec {
+    /// With its module, NUL-terminated.
+    pub name: &'static CStr,
+    pub doc: &'static CStr,
+    pub basic_size: usize,
+    pub methods: Vec<Method>,
+    pub init: Option<Init>,
+    pub dealloc: Dealloc,
+}
+
+/// Makes a subclass of `base`, which may be subclassed again in Python.
+///
+/// Garbage collection is inherited: `spec` may only add memory that owns no Python object.
+pub fn new_class<'py>(base: &Bound<'py, PyAny>, spec: ClassSpec) -> PyResult<Bound<'py, PyType>> {
+    let py = base.py();
+    let base_type = base.cast::<PyType>()?;
+    let mut methods: Vec<ffi::PyMethodDef> =
+        spec.methods.into_iter().map(|method| method.0).collect();
+    methods.push(ffi::PyMethodDef::zeroed());
+    // The type keeps pointing at its methods and lives as long as the process.
+    let methods: &'static mut [ffi::PyMethodDef] = methods.leak();
+    let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
+    let mut slots = vec![
+        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_doc, spec.doc.as_ptr().cast_mut().cast()),
+    ];
+    if let Some(init) = spec.init {
+        TASK_INIT.get_or_init(|| init);
+        slots.push(slot(ffi::Py_tp_init, task_init as ffi::initproc as *mut c_void));
+    }
+    // SAFETY: `base_type` is a live type object; tp_dealloc is set for every ready type.
+    let base_dealloc = unsafe { (*base_type.as_type_ptr()).tp_dealloc };
+    let remember = |which: usize| base_dealloc.map(|dealloc| *BASE_DEALLOC[which].get_or_init(|| dealloc));
+    match spec.dealloc {
+        Dealloc::Inherited => {}
+        Dealloc::Future => {
+            remember(0);
+            let dealloc = finalizing_dealloc::<0> as ffi::destructor;
+            slots.push(slot(ffi::Py_tp_dealloc, dealloc as *mut c_void));
+        }
+        Dealloc::Task => {
+            remember(1);
+            let dealloc = finalizing_dealloc::<1> as ffi::destructor;
+            slots.push(slot(ffi::Py_tp_dealloc, dealloc as *mut c_void));
+        }
+    }
+    slots.push(slot(0, ptr::null_mut()));
+    let basicsize = c_int::try_from(spec.basic_size)
+        .map_err(|_| PyTypeError::new_err("a class of this size cannot be made"))?;
+    let mut type_spec = ffi::PyType_Spec {
+        name: spec.name.as_ptr(),
+        basicsize,
+        itemsize: 0,
+        #[expect(clippy::cast_possible_truncation, reason = "the flags of specs are 32 bits")]
+        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE) as _,
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: the spec and its slots live until the call returns, the methods for ever; the result is a new
+    // reference to a type or NULL with an error set. `basic_size` covers the base's memory: `layout::verify`
+    // compared it before the class is made.
+    let class = unsafe {
+        let made = ffi::PyType_FromSpecWithBases(&raw mut type_spec, base.as_ptr());
+        Bound::from_owned_ptr_or_err(py, made)
+    }?;
+    Ok(class.cast_into::<PyType>()?)
+}
+
+/// A new, zeroed instance of a class made by [`new_class`], without calling `__new__` or `__init__`.
+///
+/// All references in it are NULL; its owner fills it before Python code can see it.
+pub fn new_instance<'py>(class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let class_ptr: *mut ffi::PyTypeObject = class.as_ptr().cast();
+    // SAFETY: `class` was made by `new_class` (its owner's promise) and is alive; GenericAlloc zeroes what
+    // it returns, and zeroed is a valid state for the layouts of this crate: NULL references.
+    unsafe {
+        let made = ffi::PyType_GenericAlloc(class_ptr, 0);
+        Bound::from_owned_ptr_or_err(class.py(), made)
+    }
+}
+
+/// A builtin function bound to an object: `method` with `slf` as its `__self__`.
+///
+/// Looks like CPython's own bound C methods: a task's wake-up is shown as `Task.task_wakeup()` by either.
+pub fn bind_builtin<'py>(
+    method: &'static Method,
+    slf: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the method table entry is `'static`; the result is a new reference or NULL with an error set.
+    unsafe {
+        let made = ffi::PyCFunction_NewEx(
+            (&raw const method.0).cast_mut(),
+            slf.as_ptr(),
+            ptr::null_mut(),
+        );
+        Bound::from_owned_ptr_or_err(slf.py(), made)
+    }
+}
+
+/// The object that `function` was bound to by [`bind_builtin`] with this very `method`.
+pub fn bound_self<'py>(
+    method: &'static Method,
+    function: &Bound<'py, PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: the exact type is checked before the fields of a builtin function are read.
+    unsafe {
+        let object = function.as_ptr();
+        if ffi::PyCFunction_CheckExact(object) == 0 {
+            return None;
+        }
+        let builtin: *mut ffi::PyCFunctionObject = object.cast();
+        if !ptr::eq((*builtin).m_ml, &raw const method.0) {
+            return None;
+        }
+        Bound::from_borrowed_ptr_or_opt(function.py(), (*builtin).m_self)
+    }
+}

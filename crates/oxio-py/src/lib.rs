@@ -1,0 +1,29 @@
+//! `oxio._oxio`: everything of oxio that touches Python objects.
+//!
+//! The folders in layer order, each using only those before it: `interop`, `scheduler`, `handle`, `future`, `task`,
+//! `protocol`, `transports`, `event_loop` (ARCHITECTURE.md has the map; `tools/check_layers.py` keeps the order).
+
+mod event_loop;
+mod future;
+mod handle;
+mod interop;
+mod protocol;
+mod scheduler;
+mod task;
+mod transports;
+
+use pyo3::prelude::*;
+
+/// The module: classes and nothing else. `gil_used`: state is guarded by the interpreter lock (`interop/cell.rs`).
+#[pymodule(gil_used = true)]
+fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add_class::<scheduler::Loop>()?;
+    module.add_class::<transports::StreamIo>()?;
+    module.add("Future", future::future_class(py)?)?;
+    module.add("Task", task::task_class(py)?)?;
+    module.add("Handle", handle::handle_class(py)?)?;
+    module.add("TimerHandle", handle::timer_handle_class(py)?)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What waits in the ready queue: one entry is one hop of asyncio's ordering.
+
+use oxio_core::timers::Cancelled;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::watch::Side;
+use crate::interop::layout::handle_is_cancelled;
+
+/// An entry of the ready queue. It owns what it will run.
+pub enum Runnable {
+    /// A callback that somebody scheduled and may still cancel: an oxio `Handle` or `TimerHandle`.
+    Handle(Py<PyAny>),
+    /// Any other object with asyncio's `_cancelled` and `_run()`.
+    ForeignHandle(Py<PyAny>),
+    /// A task to be sent `None`: its first step, or the one after a bare `yield`.
+    Step { task: Py<PyAny> },
+    /// A task into which `error` is raised: it yielded something that cannot be awaited.
+    StepError { task: Py<PyAny>, error: Py<PyAny> },
+    /// A task whose awaited `future` is done.
+    Wake { task: Py<PyAny>, future: Py<PyAny> },
+    /// A done callback of `future`. Nobody can see or cancel it any more, so it needs no handle.
+    Callback { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
+    /// One side of a socket that a transport watches is ready.
+    Io { source: IoSource, side: Side },
+}
+
+impl Runnable {
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Handle(handle) | Self::ForeignHandle(handle) => visit.call(handle),
+            Self::Step { task } => visit.call(task),
+            Self::StepError { task, error } => {
+                visit.call(task)?;
+                visit.call(error)
+            }
+            Self::Wake { task, future } => {
+                visit.call(task)?;
+                visit.call(future)
+            }
+            Self::Callback { callback, future, context } => {
+                visit.call(callback)?;
+                visit.call(future)?;
+                visit.call(context)
+            }
+            Self::Io { source, .. } => visit.call(&source.object),
+        }
+    }
+}
+
+/// Something that the loop tells about readiness without knowing what it is: a transport's native half.
+pub struct IoSource {
+    pub object: Py<PyAny>,
+    pub on_ready: fn(&Bound<'_, PyAny>, Side) -> PyResult<()>,
+}
+
+impl IoSource {
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { object: self.object.clone_ref(py), on_ready: self.on_ready }
+    }
+}
+
+/// An entry of the timer queue: an oxio `TimerHandle`.
+pub struct Timer(pub Py<PyAny>);
+
+impl Cancelled for Timer {
+    fn is_cancelled(&self) -> bool {
+        handle_is_cancelled(&self.0)
+    }
+}

@@ -1,0 +1,239 @@
+//! `oxio.Task`: `_asyncio.Task` that oxio's loop steps itself.
+//!
+//! States: pending → finished | cancelled, in the base's own `state` field. While pending a task is in exactly one
+//! of these places: the ready queue (`Step`, `StepError`, `Wake`), the callbacks of the future it awaits, or on the
+//! stack inside [`step`]. The loop's registry holds a reference from creation until it is done.
+//!
+//! Everything that is not per step is inherited and works on the same memory: `cancel`, `uncancel`, names,
+//! `get_stack`, `repr`, reports. On a loop that is not oxio's, and in debug mode, CPython's own step drives the
+//! task. Which of the two drives a task is decided when it is made.
+//!
+//! Thread: the loop's.
+
+mod current;
+mod eager;
+mod step;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+pub use current::leave_current;
+pub use step::{step, throw_into, wake};
+
+use crate::future::{WAKEUP, fast_loop};
+use crate::interop::call::{copy_context, is_coroutine};
+use crate::interop::imports::{Imports, TaskBook, interned};
+use crate::interop::layout::{OXIO_TASK_SIZE, State, TaskView};
+use crate::interop::rawtype::{ClassSpec, Dealloc, method_onearg, new_class, new_instance};
+use crate::scheduler::{Loop, Runnable};
+
+static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The class `oxio.Task`; `_asyncio.Task` itself when its layout is unknown.
+pub fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let class = CLASS.get_or_try_init(py, || {
+        let imports = Imports::of(py)?;
+        let base = imports.c_task.bind(py);
+        if !imports.layout.futures {
+            return Ok(base.clone().unbind());
+        }
+        WAKEUP.get_or_init(|| {
+            method_onearg(c"task_wakeup", c"Resume the task that awaited this future.", step::task_wakeup)
+        });
+        let class = new_class(
+            base,
+            ClassSpec {
+                name: c"oxio._oxio.Task",
+                doc: c"A coroutine that the loop runs; asyncio.Task in every respect.",
+                basic_size: OXIO_TASK_SIZE,
+                methods: vec![],
+                init: Some(init),
+                dealloc: Dealloc::Task,
+            },
+        )?;
+        PyResult::Ok(class.into_any().unbind())
+    })?;
+    Ok(class.bind(py).clone())
+}
+
+/// What a new task is made from.
+pub struct NewTask<'a, 'py> {
+    pub coro: &'a Bound<'py, PyAny>,
+    pub name: Option<Bound<'py, PyAny>>,
+    pub context: Option<Bound<'py, PyAny>>,
+    pub eager_start: bool,
+}
+
+/// A task of `event_loop`, scheduled for its first step (or, eager, already past it).
+///
+/// # Errors
+/// `TypeError` when `coro` is not a coroutine; what an eager first step lets out.
+pub fn new_task<'py>(
+    event_loop: &Bound<'py, Loop>,
+    new: NewTask<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let class = task_class(py)?;
+    if fast_loop(event_loop.as_any()).is_none() || !Imports::of(py)?.layout.futures {
+        return construct(&class, event_loop, new);
+    }
+    let task = new_instance(&class)?;
+    start(event_loop, &task, new)?;
+    Ok(task)
+}
+
+/// Makes a task the way a Python caller would: CPython's `__init__` may drive it.
+fn construct<'py>(
+    class: &Bound<'py, PyAny>,
+    event_loop: &Bound<'py, Loop>,
+    new: NewTask<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(interned!(py, "loop"), event_loop)?;
+    if let Some(name) = new.name {
+        kwargs.set_item(interned!(py, "name"), name)?;
+    }
+    if let Some(context) = new.context {
+        kwargs.set_item(interned!(py, "context"), context)?;
+    }
+    if new.eager_start {
+        kwargs.set_item(interned!(py, "eager_start"), true)?;
+    }
+    class.call((new.coro,), Some(&kwargs))
+}
+
+/// `Task.__init__`: ours when the loop is ours, CPython's otherwise.
+fn init(
+    slf: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let class = task_class(py)?;
+    let fresh = TaskView::of(slf, &class).is_some_and(|view| view.future().event_loop().is_none());
+    let event_loop = match kwargs {
+        Some(kwargs) => kwargs.get_item(interned!(py, "loop"))?,
+        None => None,
+    };
+    if fresh
+        && args.len() == 1
+        && let Some(event_loop) = event_loop.filter(|event_loop| !event_loop.is_none())
+        && let Some(fast) = fast_loop(&event_loop)
+        && let Some(new) = parse(&args.get_item(0)?, kwargs)?
+    {
+        return start(fast, slf, new);
+    }
+    // A wrong call, a foreign loop or debug mode: CPython's own code checks, reports and drives.
+    let base_init = Imports::of(py)?.c_task.bind(py).getattr(interned!(py, "__init__"))?;
+    let with_self: Vec<_> = std::iter::once(slf.clone()).chain(args.iter()).collect();
+    base_init.call(PyTuple::new(py, with_self)?, kwargs)?;
+    Ok(())
+}
+
+/// The keywords of `Task(coro, *, loop, name, context, eager_start)`; `None` when there are others, so that
+/// CPython's own `__init__` refuses them in its own words.
+fn parse<'a, 'py>(
+    coro: &'a Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Option<NewTask<'a, 'py>>> {
+    let mut new = NewTask { coro, name: None, context: None, eager_start: false };
+    for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+        let key = key.cast_into::<PyString>()?;
+        match key.to_str()? {
+            "loop" => {}
+            "name" => new.name = Some(value).filter(|name| !name.is_none()),
+            "context" => new.context = Some(value).filter(|context| !context.is_none()),
+            "eager_start" if cfg!(Py_3_12) => new.eager_start = value.is_truthy()?,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(new))
+}
+
+/// Fills a new task and schedules its first step, or takes it now when it is eager.
+///
+/// Source: CPython `_asyncio_Task___init___impl`.
+fn start<'py>(
+    event_loop: &Bound<'py, Loop>,
+    task: &Bound<'py, PyAny>,
+    new: NewTask<'_, 'py>,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let class = task_class(py)?;
+    let Some(view) = TaskView::of(task, &class) else {
+        return Err(PyTypeError::new_err("oxio.Task.__init__() needs an oxio.Task"));
+    };
+    if !is_coroutine(new.coro)? {
+        return Err(PyTypeError::new_err(format!(
+            "a coroutine was expected, got {}",
+            new.coro.repr()?
+        )));
+    }
+    let context = match new.context {
+        Some(context) => context,
+        None => copy_context(py)?,
+    };
+    let name = match new.name {
+        Some(name) if name.is_exact_instance_of::<PyString>() => name,
+        Some(name) => name.str()?.into_any(),
+        None => next_name(py)?,
+    };
+    view.fill(event_loop.clone().into_any(), new.coro.clone(), name, context);
+    register(event_loop, view)?;
+    if new.eager_start && event_loop.get().running_thread(py).is_some() {
+        return eager::start(event_loop, task);
+    }
+    event_loop.get().push(py, Runnable::Step { task: task.clone().unbind() });
+    Ok(())
+}
+
+/// `Task-1`, `Task-2` …; from 3.13 the number alone, which CPython's `get_name` formats when it is asked.
+fn next_name(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: only uniqueness matters.
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed) + 1;
+    if cfg!(Py_3_13) {
+        return Ok(number.into_pyobject(py)?.into_any());
+    }
+    Ok(format!("Task-{number}").into_pyobject(py)?.into_any())
+}
+
+/// Makes a task visible to `asyncio.all_tasks` and keeps it alive until it is done.
+fn register<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyResult<()> {
+    let py = event_loop.py();
+    match &Imports::of(py)?.tasks {
+        #[cfg(not(Py_3_14))]
+        TaskBook::Shared { scheduled, .. } => {
+            scheduled.bind(py).add(pyo3::types::PyWeakrefReference::new(view.object())?)?;
+        }
+        #[cfg(Py_3_14)]
+        TaskBook::PerThread { register, .. } => {
+            register.bind(py).call1((view.object(),))?;
+        }
+    }
+    let place = event_loop.get().pending.borrow(py).insert(view.object().clone().unbind());
+    view.set_registered(Some(place));
+    Ok(())
+}
+
+/// The opposite, once a task is done. A no-op for a task that is not registered.
+fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyResult<()> {
+    let py = event_loop.py();
+    if view.future().state() == State::Pending {
+        return Ok(());
+    }
+    let Some(place) = view.registered() else { return Ok(()) };
+    view.set_registered(None);
+    let kept = event_loop.get().pending.borrow(py).remove(place);
+    drop(kept);
+    #[cfg(not(Py_3_14))]
+    {
+        let TaskBook::Shared { scheduled, .. } = &Imports::of(py)?.tasks;
+        scheduled.bind(py).discard(pyo3::types::PyWeakrefReference::new(view.object())?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+"""oxio: Python's async/await system in Rust, a drop-in for asyncio.
+
+    import oxio
+    oxio.run(main())
+
+Every public name of the running version's asyncio is here, oxio's own in place of asyncio's where oxio has one, so
+`import oxio as asyncio` works too. Importing oxio changes nothing in asyncio; install() and `python -m oxio` do.
+"""
+
+import asyncio as _asyncio
+import sys as _sys
+import warnings as _warnings
+from asyncio import *  # noqa: F403
+
+from oxio import events, futures, policies, runners, tasks
+from oxio._oxio import __version__
+from oxio.events import EventLoop, new_event_loop
+from oxio.futures import Future
+from oxio.installation import install, uninstall
+from oxio.runners import Runner, run
+from oxio.tasks import Task
+
+SelectorEventLoop = EventLoop
+
+__all__ = ["install", "uninstall"]
+__all__ += _asyncio.__all__
+
+if _sys.version_info >= (3, 12):
+    from oxio.tasks import eager_task_factory
+if _sys.version_info < (3, 13):
+    __all__ += ["EventLoop"]
+if _sys.version_info < (3, 14):
+    from oxio.policies import EventLoopPolicy, get_event_loop
+
+    DefaultEventLoopPolicy = EventLoopPolicy
+    __all__ += ["EventLoopPolicy"]
+
+
+def __getattr__(name: str) -> object:
+    """asyncio's submodules and private names and, from 3.14 on, the policies, which are deprecated there."""
+    if name in ("EventLoopPolicy", "DefaultEventLoopPolicy"):
+        _warnings._deprecated(f"oxio.{name}", remove=(3, 16))
+        return policies.EventLoopPolicy
+    try:
+        return getattr(_asyncio, name)
+    except AttributeError:
+        raise AttributeError(f"module 'oxio' has no attribute {name!r}") from None

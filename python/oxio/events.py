@@ -1,0 +1,145 @@
+"""The event loop: asyncio's own Unix loop with a native heart.
+
+`_oxio.Loop` comes first in the method resolution order. It has everything that runs per callback, per step, per timer
+and per event; asyncio's classes behind it have what happens once per connection or once per loop, exactly as the
+running version has it. Where asyncio keeps plain attributes that both halves need (`_closed`, `_stopping`, `_debug`,
+`_thread_id`, `_task_factory`), `_oxio.Loop` has data descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import signal
+import socket
+import threading
+import weakref
+from asyncio import constants, sslproto
+from typing import Any
+
+from oxio._oxio import Loop
+from oxio.transports import SocketTransport
+
+_loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
+
+
+class _Selector:
+    """What asyncio's inherited code asks of `loop._selector`: who is watched, and to close it."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = weakref.ref(loop)
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        loop = self._loop()
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        reading, writing = loop._watched_sides(fd) if loop is not None else (False, False)
+        if not (reading or writing):
+            raise KeyError(f"{fileobj!r} is not registered")
+        events = reading * selectors.EVENT_READ | writing * selectors.EVENT_WRITE
+        return selectors.SelectorKey(fileobj, fd, events, None)
+
+    def close(self) -> None:
+        loop = self._loop()
+        if loop is not None:
+            loop._close_reactor()
+
+
+class EventLoop(Loop, asyncio.SelectorEventLoop):
+    """oxio's event loop: an `asyncio.AbstractEventLoop` in every respect.
+
+    Thread: one thread runs it; only `call_soon_threadsafe()` may be called from others.
+    """
+
+    def __init__(self) -> None:
+        asyncio.SelectorEventLoop.__init__(self, _Selector(self))  # type: ignore[arg-type]
+        _loops.add(self)
+
+    def run_forever(self) -> None:
+        """Run until `stop()` is called.
+
+        On the main thread the signal wake-up descriptor is ours for the whole run: a Ctrl-C ends an idle wait at once,
+        whichever thread the kernel gives the signal to.
+        """
+        if threading.current_thread() is not threading.main_thread() or self.is_closed():
+            return super().run_forever()
+        before = self._watch_signals()
+        try:
+            super().run_forever()
+        finally:
+            if not self._signal_handlers:
+                signal.set_wakeup_fd(before)
+
+    def _watch_signals(self) -> int:
+        return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Remove the handler of a signal; True when there was one."""
+        removed = super().remove_signal_handler(sig)
+        if self.is_running() and threading.current_thread() is threading.main_thread():
+            self._watch_signals()
+        return removed
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> SocketTransport:
+        self._ensure_fd_no_transport(sock)
+        return SocketTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: Any,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
+        ssl_protocol = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        SocketTransport(self, rawsock, ssl_protocol, extra=extra, server=server)
+        return ssl_protocol._app_transport
+
+
+def new_event_loop() -> EventLoop:
+    """A new oxio event loop, for this or another thread; `close()` it when done."""
+    return EventLoop()
+
+
+def _forget_loops_in_child() -> None:
+    # A child shares its parent's epoll: whatever it does to an inherited loop must not reach the kernel.
+    for loop in list(_loops):
+        loop._abandon_reactor()
+
+
+os.register_at_fork(after_in_child=_forget_loops_in_child)
+
+
+def __getattr__(name: str) -> Any:
+    """`EventLoopPolicy`, made when it is asked for: 3.14 warns about policies, later versions lack them."""
+    if name == "EventLoopPolicy" and hasattr(asyncio, "DefaultEventLoopPolicy"):
+        base = asyncio.DefaultEventLoopPolicy
+        policy = type(name, (base,), {"_loop_factory": EventLoop, "__module__": __name__})
+        globals()[name] = policy
+        return policy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

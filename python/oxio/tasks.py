@@ -1,0 +1,19 @@
+"""asyncio.tasks with oxio's Task: what is not defined here is asyncio's."""
+
+import sys
+from asyncio import tasks as _tasks
+from asyncio.tasks import *  # noqa: F403
+from typing import TYPE_CHECKING
+
+from oxio._oxio import Task
+
+__all__ = _tasks.__all__
+
+if sys.version_info >= (3, 12):
+    # asyncio's own was made at import, from its Task.
+    eager_task_factory = _tasks.create_eager_task_factory(Task)
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        return getattr(_tasks, name)
