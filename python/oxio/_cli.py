@@ -147,7 +147,9 @@ def _file(path: str) -> None:
     try:
         code = _read_code(path)
     except OSError as error:
-        sys.stderr.write(f"{sys.orig_argv[0]}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}\n")
+        sys.stderr.write(
+            f"{sys.orig_argv[0]}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}\n"
+        )
         sys.exit(2)
     exec(code, namespace)
 
@@ -159,7 +161,7 @@ def _read_code(path: str) -> CodeType:
         if path.endswith(".pyc"):
             from pkgutil import read_code
 
-            code = read_code(file)
+            code: CodeType | None = read_code(file)
             if code is None:
                 raise RuntimeError("Bad magic number in .pyc file")
             return code
@@ -186,7 +188,9 @@ def _empty_main() -> dict[str, Any]:
     """Makes `__main__` what it is when the interpreter starts, and returns its namespace."""
     namespace = vars(sys.modules["__main__"])
     namespace.clear()
-    namespace.update(__name__="__main__", __doc__=None, __package__=None, __loader__=BuiltinImporter, __spec__=None)
+    namespace.update(
+        __name__="__main__", __doc__=None, __package__=None, __loader__=BuiltinImporter, __spec__=None
+    )
     if sys.version_info < (3, 14):
         namespace["__annotations__"] = {}
     namespace["__builtins__"] = builtins
@@ -219,7 +223,10 @@ def _report_without_our_frames(error: BaseException) -> None:
         except Exception as failure:
             # The interpreter would say the same, with this function among the frames.
             failure = failure.with_traceback(failure.__traceback__ and failure.__traceback__.tb_next)
-            for what, exception in (("Error in sys.excepthook", failure), ("\nOriginal exception was", value)):
+            for what, exception in (
+                ("Error in sys.excepthook", failure),
+                ("\nOriginal exception was", value),
+            ):
                 sys.stderr.write(f"{what}:\n")
                 sys.__excepthook__(type(exception), exception, exception.__traceback__)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from asyncio import base_events, format_helpers
-from asyncio.log import logger
 from typing import Any
 
 # 3.13 and newer patch releases take `debug`, and hide arguments without it.
@@ -40,4 +39,4 @@ def report_slow_callback(loop: Any, subject: Any, seconds: float) -> None:
     if seconds < loop.slow_callback_duration:
         return
     text = base_events._format_handle(subject) if isinstance(subject, asyncio.Handle) else repr(subject)
-    logger.warning("Executing %s took %.3f seconds", text, seconds)
+    base_events.logger.warning("Executing %s took %.3f seconds", text, seconds)

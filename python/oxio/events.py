@@ -27,8 +27,9 @@ _loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 class _Selector:
     """What asyncio's inherited code asks of `loop._selector`: who is watched, and to close it."""
 
-    def __init__(self, loop: EventLoop) -> None:
+    def __init__(self, loop: EventLoop, unused: selectors.BaseSelector | None) -> None:
         self._loop = weakref.ref(loop)
+        self._unused = unused
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         loop = self._loop()
@@ -43,6 +44,8 @@ class _Selector:
         loop = self._loop()
         if loop is not None:
             loop._close_reactor()
+        if self._unused is not None:
+            self._unused.close()
 
 
 class EventLoop(Loop, asyncio.SelectorEventLoop):
@@ -51,8 +54,9 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
     Thread: one thread runs it; only `call_soon_threadsafe()` may be called from others.
     """
 
-    def __init__(self) -> None:
-        asyncio.SelectorEventLoop.__init__(self, _Selector(self))  # type: ignore[arg-type]
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        """`selector` is taken because asyncio's class takes one, and closed with the loop; polling is native."""
+        super().__init__(_Selector(self, selector))  # type: ignore[arg-type]
         _loops.add(self)
 
     def run_forever(self) -> None:
@@ -61,7 +65,10 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
         On the main thread the signal wake-up descriptor is ours for the whole run: a Ctrl-C ends an idle wait at once,
         whichever thread the kernel gives the signal to.
         """
-        if threading.current_thread() is not threading.main_thread() or self.is_closed():
+        # Before asyncio's own checks: on 3.13.0 a refused nested run takes the running one's state with it.
+        self._check_closed()
+        self._check_running()
+        if threading.current_thread() is not threading.main_thread():
             return super().run_forever()
         before = self._watch_signals()
         try:
@@ -133,13 +140,3 @@ def _forget_loops_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_loops_in_child)
-
-
-def __getattr__(name: str) -> Any:
-    """`EventLoopPolicy`, made when it is asked for: 3.14 warns about policies, later versions lack them."""
-    if name == "EventLoopPolicy" and hasattr(asyncio, "DefaultEventLoopPolicy"):
-        base = asyncio.DefaultEventLoopPolicy
-        policy = type(name, (base,), {"_loop_factory": EventLoop, "__module__": __name__})
-        globals()[name] = policy
-        return policy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

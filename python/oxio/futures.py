@@ -2,13 +2,11 @@
 
 from asyncio import futures as _futures
 from asyncio.futures import *  # noqa: F403
-from typing import TYPE_CHECKING
 
 from oxio._oxio import Future
 
 __all__ = _futures.__all__
 
-if not TYPE_CHECKING:
 
-    def __getattr__(name: str) -> object:
-        return getattr(_futures, name)
+def __getattr__(name: str) -> object:
+    return getattr(_futures, name)

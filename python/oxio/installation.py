@@ -17,7 +17,7 @@ from oxio.policies import EventLoopPolicy
 
 # The value, the name, and every place where asyncio keeps it. A name that the running version lacks is skipped.
 # A name taken by several of asyncio's modules at their import (streams has its own `sleep`) needs each of them here.
-_TABLE = (
+_TABLE: tuple[tuple[object, str, tuple[object, ...]], ...] = (
     (futures.Future, "Future", (asyncio, asyncio.futures)),
     (tasks.Task, "Task", (asyncio, asyncio.tasks)),
     (getattr(tasks, "eager_task_factory", None), "eager_task_factory", (asyncio, asyncio.tasks)),
@@ -41,7 +41,7 @@ def install() -> None:
         for place in places:
             if hasattr(place, name):
                 _displace(place, name, value)
-    if not _makes_oxio_loops(events._event_loop_policy):
+    if not _makes_oxio_loops(events._event_loop_policy):  # type: ignore[attr-defined]
         # Without a policy asyncio makes its default one when it next needs it.
         _displace(events, "_event_loop_policy", None)
 

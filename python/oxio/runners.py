@@ -5,8 +5,9 @@ every version.
 """
 
 import asyncio
+import sys
 from asyncio import runners as _runners
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from oxio.events import new_event_loop
@@ -14,9 +15,14 @@ from oxio.events import new_event_loop
 __all__ = ("Runner", "run")
 
 _T = TypeVar("_T")
+if sys.version_info >= (3, 14):
+    _Main = Awaitable[_T]
+else:
+    _Main = Coroutine[Any, Any, _T]
 
 
-class Runner(asyncio.Runner):
+# typeshed says that asyncio.Runner is final. asyncio does not enforce it, and needs only __init__ to differ.
+class Runner(asyncio.Runner):  # type: ignore[misc]
     """asyncio.Runner on oxio's loop.
 
     Example:
@@ -34,7 +40,7 @@ class Runner(asyncio.Runner):
 
 
 def run(
-    main: Coroutine[Any, Any, _T],
+    main: _Main[_T],
     *,
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,

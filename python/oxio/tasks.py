@@ -3,7 +3,6 @@
 import sys
 from asyncio import tasks as _tasks
 from asyncio.tasks import *  # noqa: F403
-from typing import TYPE_CHECKING
 
 from oxio._oxio import Task
 
@@ -13,7 +12,6 @@ if sys.version_info >= (3, 12):
     # asyncio's own was made at import, from its Task.
     eager_task_factory = _tasks.create_eager_task_factory(Task)
 
-if not TYPE_CHECKING:
 
-    def __getattr__(name: str) -> object:
-        return getattr(_tasks, name)
+def __getattr__(name: str) -> object:
+    return getattr(_tasks, name)

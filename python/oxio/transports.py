@@ -123,3 +123,5 @@ class SocketTransport(_Stock):
             super()._call_connection_lost(exc)
         finally:
             self._io.detach()
+            # From here on asyncio's own methods answer: they count late writes and warn about them.
+            del self.write, self.writelines

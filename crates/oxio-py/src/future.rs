@@ -30,6 +30,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         }
         let class = new_class(
             base,
+            None,
             ClassSpec {
                 name: c"oxio._oxio.Future",
                 doc: c"A result that is not there yet; asyncio.Future in every respect.",
@@ -77,7 +78,10 @@ pub fn view<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<Option<FutureVie
 fn set_result(slf: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let imports = Imports::of(py)?;
-    if let Some(view) = FutureView::of(slf, imports.c_future.bind(py))
+    // A task that somebody finishes by force has more to undo: CPython's own code does.
+    let is_task = FutureView::of(slf, imports.c_task.bind(py)).is_some();
+    if !is_task
+        && let Some(view) = FutureView::of(slf, imports.c_future.bind(py))
         && view.state() == State::Pending
         && let Some(event_loop) = view.event_loop()
         && let Some(event_loop) = fast_loop(&event_loop)
@@ -105,7 +109,6 @@ pub fn schedule_callbacks(
     event_loop: &Bound<'_, Loop>,
     future: FutureView<'_, '_>,
 ) -> PyResult<()> {
-    let py = event_loop.py();
     let callbacks = future.take_callbacks();
     if let (Some(callback), Some(context)) = (callbacks.first, callbacks.first_context) {
         schedule_callback(event_loop, future, callback, context);
@@ -116,7 +119,6 @@ pub fn schedule_callbacks(
             schedule_callback(event_loop, future, pair.get_item(0)?, pair.get_item(1)?);
         }
     }
-    let _ = py;
     Ok(())
 }
 

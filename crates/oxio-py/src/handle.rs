@@ -35,6 +35,7 @@ fn classes(py: Python<'_>) -> PyResult<&'static Classes> {
         }
         let handle = new_class(
             imports.handle.bind(py),
+            None,
             ClassSpec {
                 name: c"oxio._oxio.Handle",
                 doc: c"What call_soon() returns: a callback that has not run yet.",
@@ -46,6 +47,7 @@ fn classes(py: Python<'_>) -> PyResult<&'static Classes> {
         )?;
         let timer_handle = new_class(
             imports.timer_handle.bind(py),
+            None,
             ClassSpec {
                 name: c"oxio._oxio.TimerHandle",
                 doc: c"What call_later() and call_at() return: a callback that waits for its time.",

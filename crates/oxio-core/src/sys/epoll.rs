@@ -116,6 +116,9 @@ impl Selector {
     }
 }
 
+// `epoll_pwait2` reads two 64-bit words. On a 32-bit platform libc's type is shorter.
+const _: () = assert!(size_of::<libc::timespec>() == 16);
+
 /// Found out by the first wait that needs it; a property of the kernel, so of the process.
 static PWAIT2_IS_MISSING: AtomicBool = AtomicBool::new(false);
 

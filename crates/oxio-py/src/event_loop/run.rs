@@ -206,8 +206,8 @@ fn run_now(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
         }
         Runnable::Io { source, side } => {
             leave_current(event_loop)?;
-            let object = source.object.into_bound(py);
-            (source.on_ready)(&object, side).or_else(|error| {
+            let (object, context) = (source.object.into_bound(py), source.context.into_bound(py));
+            in_context(&context, || (source.on_ready)(&object, side)).or_else(|error| {
                 let handle = new_handle(event_loop, &object, &PyTuple::empty(py), None)?;
                 report(event_loop, &handle, error)
             })

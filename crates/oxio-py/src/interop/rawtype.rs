@@ -185,12 +185,18 @@ pub struct ClassSpec {
     pub dealloc: Dealloc,
 }
 
-/// Makes a subclass of `base`, which may be subclassed again in Python.
+/// Makes a subclass of `base`, and of `mixin` whose memory is a beginning of `base`'s. It may be subclassed in Python.
 ///
 /// Garbage collection is inherited: `spec` may only add memory that owns no Python object.
-pub fn new_class<'py>(base: &Bound<'py, PyAny>, spec: ClassSpec) -> PyResult<Bound<'py, PyType>> {
+pub fn new_class<'py>(
+    base: &Bound<'py, PyAny>,
+    mixin: Option<&Bound<'py, PyAny>>,
+    spec: ClassSpec,
+) -> PyResult<Bound<'py, PyType>> {
     let py = base.py();
     let base_type = base.cast::<PyType>()?;
+    let bases: Vec<_> = std::iter::once(base).chain(mixin).collect();
+    let bases = PyTuple::new(py, bases)?;
     let mut methods: Vec<ffi::PyMethodDef> =
         spec.methods.into_iter().map(|method| method.0).collect();
     methods.push(ffi::PyMethodDef::zeroed());
@@ -236,7 +242,7 @@ pub fn new_class<'py>(base: &Bound<'py, PyAny>, spec: ClassSpec) -> PyResult<Bou
     // reference to a type or NULL with an error set. `basic_size` covers the base's memory: `layout::verify`
     // compared it before the class is made.
     let class = unsafe {
-        let made = ffi::PyType_FromSpecWithBases(&raw mut type_spec, base.as_ptr());
+        let made = ffi::PyType_FromSpecWithBases(&raw mut type_spec, bases.as_ptr());
         Bound::from_owned_ptr_or_err(py, made)
     }?;
     Ok(class.cast_into::<PyType>()?)

@@ -207,11 +207,11 @@ impl Loop {
         side: Side,
         watcher: Watcher,
     ) -> PyResult<Option<Watcher>> {
-        let mut reactor = self.reactor.borrow(py);
-        let reactor = reactor
-            .as_mut()
-            .ok_or_else(|| PyRuntimeError::new_err("Event loop is closed"))?;
-        Ok(watch::watch(reactor, fd, side, watcher)?)
+        let watched = match self.reactor.borrow(py).as_mut() {
+            Some(reactor) => watch::watch(reactor, fd, side, watcher),
+            None => return Err(PyRuntimeError::new_err("Event loop is closed")),
+        };
+        watched.map_err(|(error, _refused)| error.into())
     }
 
     /// Stops watching `side` of `fd`; returns its watcher, if there was one.

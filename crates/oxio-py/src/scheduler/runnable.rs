@@ -43,7 +43,7 @@ impl Runnable {
                 visit.call(future)?;
                 visit.call(context)
             }
-            Self::Io { source, .. } => visit.call(&source.object),
+            Self::Io { source, .. } => source.traverse(visit),
         }
     }
 }
@@ -51,12 +51,23 @@ impl Runnable {
 /// Something that the loop tells about readiness without knowing what it is: a transport's native half.
 pub struct IoSource {
     pub object: Py<PyAny>,
+    /// The context in which the watching began; asyncio's reader and writer handles have one each.
+    pub context: Py<PyAny>,
     pub on_ready: fn(&Bound<'_, PyAny>, Side) -> PyResult<()>,
 }
 
 impl IoSource {
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.context)
+    }
+
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { object: self.object.clone_ref(py), on_ready: self.on_ready }
+        Self {
+            object: self.object.clone_ref(py),
+            context: self.context.clone_ref(py),
+            on_ready: self.on_ready,
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl Watched {
         for watcher in [&self.reader, &self.writer].into_iter().flatten() {
             match watcher {
                 Watcher::Handle(handle) => visit.call(handle)?,
-                Watcher::Io(source) => visit.call(&source.object)?,
+                Watcher::Io(source) => source.traverse(visit)?,
             }
         }
         Ok(())
@@ -77,27 +77,31 @@ impl Watched {
 /// Watches `side` of `fd`; returns the watcher that this one replaces.
 ///
 /// # Errors
-/// `EPERM` for descriptors that cannot be polled (regular files), `EBADF`, and what `epoll_ctl` says else.
+/// `EPERM` for descriptors that cannot be polled (regular files), `EBADF`, and what `epoll_ctl` says else; with the
+/// watcher, for the caller to drop when its borrow of the reactor has ended.
 pub fn watch(
     reactor: &mut Reactor<Watched>,
     fd: RawFd,
     side: Side,
     watcher: Watcher,
-) -> io::Result<Option<Watcher>> {
+) -> Result<Option<Watcher>, (io::Error, Option<Watcher>)> {
     let Some(token) = reactor.lookup(fd) else {
         let mut watched = Watched::default();
         *watched.side(side) = Some(watcher);
         return match reactor.register(fd, side.interest(), watched) {
             Ok(_token) => Ok(None),
-            Err((error, _watched)) => Err(error),
+            Err((error, mut watched)) => Err((error, watched.side(side).take())),
         };
     };
     let before = reactor.interest(token).unwrap_or(Interest::NONE);
-    reactor.set_interest(token, before.union(side.interest()))?;
+    let wanted = reactor.set_interest(token, before.union(side.interest()));
     // The number may have been closed behind our back and given out again: then the kernel has forgotten it
     // while our slot says that nothing changed.
-    if before.contains(side.interest()) {
-        reactor.refresh(token)?;
+    let wanted = wanted.and_then(|()| {
+        if before.contains(side.interest()) { reactor.refresh(token) } else { Ok(()) }
+    });
+    if let Err(error) = wanted {
+        return Err((error, Some(watcher)));
     }
     Ok(reactor.source_mut(token).and_then(|watched| watched.side(side).replace(watcher)))
 }

@@ -22,7 +22,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 pub use current::leave_current;
 pub use step::{step, throw_into, wake};
 
-use crate::future::{WAKEUP, fast_loop};
+use crate::future::{WAKEUP, fast_loop, future_class};
 use crate::interop::call::{copy_context, is_coroutine};
 use crate::interop::imports::{Imports, TaskBook, interned};
 use crate::interop::layout::{OXIO_TASK_SIZE, State, TaskView};
@@ -44,6 +44,7 @@ pub fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         });
         let class = new_class(
             base,
+            Some(&future_class(py)?),
             ClassSpec {
                 name: c"oxio._oxio.Task",
                 doc: c"A coroutine that the loop runs; asyncio.Task in every respect.",

@@ -25,6 +25,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::interop::buffer::with_writable;
+use crate::interop::call::copy_context;
 use crate::interop::cell::{GilCell, GilFlag};
 use crate::interop::imports::interned;
 use crate::protocol::{self, Receiver};
@@ -70,8 +71,11 @@ impl Attempt {
 }
 
 impl StreamIo {
-    fn source(slf: &Bound<'_, Self>) -> IoSource {
-        IoSource { object: slf.clone().into_any().unbind(), on_ready }
+    /// Tells the loop to tell us, in the context that is current now.
+    fn watcher(slf: &Bound<'_, Self>) -> PyResult<Watcher> {
+        let context = copy_context(slf.py())?.unbind();
+        let object = slf.clone().into_any().unbind();
+        Ok(Watcher::Io(IoSource { object, context, on_ready }))
     }
 
     fn transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -101,7 +105,7 @@ impl StreamIo {
     fn wait_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let watcher = Watcher::Io(Self::source(slf));
+        let watcher = Self::watcher(slf)?;
         let replaced = this.event_loop.get().watch(py, this.fd.get(py), Side::Write, watcher)?;
         drop(replaced);
         this.maybe_pause(py)
@@ -302,7 +306,7 @@ impl StreamIo {
     fn start_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let watcher = Watcher::Io(Self::source(slf));
+        let watcher = Self::watcher(slf)?;
         let replaced = this.event_loop.get().watch(py, this.fd.get(py), Side::Read, watcher)?;
         drop(replaced);
         Ok(())

@@ -1,0 +1,72 @@
+# Every target sets up what it needs; nothing has to be run first. CONTRIBUTING.md says when to use which.
+#
+#   make run  [LOOP=asyncio] [ARGS="…"]    the example, on oxio or on stock asyncio
+#   make test [ARGS="…"]                   the tests; ARGS go to pytest
+#   make conformance [ARGS="…"]            CPython's own asyncio tests, on every interpreter found
+#   make bench [ARGS="…"]                  oxio beside asyncio and uvloop, from a release build
+#
+# PYTHON=/path/to/python chooses the interpreter of .venv (3.11 or newer). It is remembered; the first time it is python3.
+
+LOOP ?= oxio
+ARGS ?=
+VENV := .venv/bin/python
+CRAWLER := examples/crawler/crawler.py
+
+# rustup's cargo may not be on the PATH of the shell it was installed from.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-rust test-python loom lint stubs conformance bench wheel clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup:  ## make .venv and build oxio into it
+	@tools/setup.sh test
+
+run:  ## run examples/crawler on oxio (LOOP=asyncio: on stock asyncio)
+	@tools/setup.sh run
+ifeq ($(LOOP),asyncio)
+	$(VENV) $(CRAWLER) $(ARGS)
+else
+	$(VENV) -m oxio $(CRAWLER) $(ARGS)
+endif
+
+test: test-rust test-python  ## all tests
+
+# cargo-nextest when it is there: it gives every test its own process.
+test-rust: setup  ## the tests of oxio-core
+	@if command -v cargo-nextest >/dev/null; then \
+		cargo nextest run --package oxio-core --no-fail-fast; \
+	else \
+		cargo test --package oxio-core --no-fail-fast; \
+	fi
+
+test-python: setup  ## the tests of the package (ARGS="-k cancel tests/behaviour")
+	$(VENV) -m pytest $(ARGS)
+
+loom: setup  ## the cross-thread queues under every order of two threads
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=.build/cargo/loom LOOM_MAX_PREEMPTIONS=3 cargo test --release --package oxio-core --lib loom
+
+lint: setup  ## formatting, lints, and the order of the layers
+	cargo fmt --all --check
+	PYO3_PYTHON=$(abspath $(VENV)) cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	$(VENV) tools/check_layers.py
+	$(VENV) -m ruff check --quiet python tools tests benchmarks examples
+
+stubs: setup  ## the .pyi files against the module they describe
+	$(VENV) -m mypy.stubtest oxio $(addprefix --allowlist ,$(wildcard tests/typing/stubtest_allowlist.txt))
+
+conformance: setup  ## CPython's own asyncio tests on oxio (ARGS="--python 3.12 --module test_tasks")
+	$(VENV) tools/conformance.py $(ARGS)
+
+bench:  ## the benchmarks, from a release build
+	@tools/setup.sh bench
+	PYTHONPATH=$(CURDIR)/.build/release/python $(VENV) benchmarks/driver.py $(ARGS)
+
+wheel: setup  ## a release wheel, in .build/wheels
+	$(VENV) -m maturin build --release --out .build/wheels --interpreter $(VENV)
+
+clean:  ## remove everything that was built
+	cargo clean --quiet
+	rm -rf .build .venv python/oxio/_oxio*.so

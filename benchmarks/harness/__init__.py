@@ -1,0 +1,1 @@
+"""Measures workloads of the suite, one process per contestant. driver.py is the way in."""

@@ -1,0 +1,236 @@
+"""The harness must not be fooled: not by skipped work, not by noise, not by a figure that cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import random
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import suite  # noqa: F401  (registers the workloads)
+from harness import compare, report, rounds
+from harness.compare import Verdict
+from harness.contestants import Contestant, find
+from harness.process import Failure, WorkerProcess
+from harness.rounds import Field, Plan, Result, Sample
+from harness.worker import Worker, WrongResult
+from harness.workload import WORKLOADS, InProcess, Launch, Workload
+
+CPUS = os.sched_getaffinity(0)
+IN_PROCESS = [name for name, workload in WORKLOADS.items() if isinstance(workload, InProcess)]
+
+
+def plan(*labels: str) -> Plan:
+    return Plan(labels=labels, rounds=2, passes=1, sample_ms=1, cpus=(CPUS, CPUS), loadgen=None, seed=0)
+
+
+def result(name: str = "area.work", group: str = "", **costs: list[float]) -> Result:
+    rows = zip(*costs.values(), strict=True)
+    samples = [{label: Sample(cost, cost) for label, cost in zip(costs, row, strict=True)} for row in rows]
+    return Result(Workload(name=name, group=group), rounds=samples)
+
+
+def make_report(*results: Result) -> report.Report:
+    return report.Report(results, ["uvloop", "oxio"], "oxio", {"cpu": "1 x test"}, {}, {}, {"rounds": 3})
+
+
+# Statistics
+
+
+def test_a_drifting_machine_does_not_change_a_ratio() -> None:
+    drifting = result(uvloop=[200, 400, 800, 1600], oxio=[100, 200, 400, 800])
+    ratio = compare.ratio(drifting, "oxio", "uvloop")
+    assert ratio == compare.Ratio(2, 2, 2)
+    assert ratio.verdict is Verdict.FASTER
+
+
+def test_a_spread_that_covers_one_is_no_difference() -> None:
+    noisy = result(uvloop=[100, 100, 100, 100], oxio=[80, 90, 110, 120])
+    ratio = compare.ratio(noisy, "oxio", "uvloop")
+    assert ratio is not None
+    assert ratio.verdict is Verdict.SAME
+    assert report.format_ratio(ratio).startswith("no difference [")
+
+
+def test_few_rounds_must_all_agree() -> None:
+    mostly_faster = result(uvloop=[100] * 6, oxio=[101, 80, 80, 80, 80, 80])
+    ratio = compare.ratio(mostly_faster, "oxio", "uvloop")
+    assert ratio is not None
+    assert ratio.verdict is Verdict.SAME
+
+
+def test_a_loss_is_printed_with_its_name() -> None:
+    text = report.as_text(make_report(result("area.lost", uvloop=[100, 100], oxio=[200, 200])))
+    assert "0.50x [0.50 0.50]" in text
+    assert "oxio is slower than uvloop in: area.lost" in text
+
+
+def test_a_group_with_a_failed_member_has_no_mean() -> None:
+    good = result(uvloop=[100, 100], oxio=[50, 50])
+    failed = result(uvloop=[100, 100], oxio=[50, 50])
+    mean = compare.group_ratio([good, failed], "oxio", "uvloop")
+    assert mean is not None
+    assert mean.median == pytest.approx(2)
+    failed.fail("oxio", "died")
+    assert compare.group_ratio([good, failed], "oxio", "uvloop") is None
+
+
+def test_a_failure_shows_in_both_tables_and_takes_its_samples_away() -> None:
+    failed = result(uvloop=[100, 100], oxio=[1, 1])
+    failed.fail("oxio", "lost 3 callbacks")
+    for render in (report.as_text, report.as_markdown):
+        text = render(make_report(failed))
+        assert "oxio failed area.work: lost 3 callbacks" in text
+        assert "1 ns" not in text
+
+
+# Contestants that cheat
+
+
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_asyncio_does_the_whole_workload(name: str) -> None:
+    spent = Worker(find("asyncio"), CPUS).run(name, 1)
+    assert spent["cpu_ns"] > 0
+
+
+class Dropping(asyncio.SelectorEventLoop):
+    """Loses one callback of a thousand."""
+
+    def call_soon(self, *args: Any, **options: Any) -> asyncio.Handle:  # type: ignore[override]
+        return self._drop(super().call_soon(*args, **options), args)
+
+    def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:  # type: ignore[override]
+        return self._drop(super().call_soon_threadsafe(*args, **options), args)
+
+    def _drop(self, handle: asyncio.Handle, args: tuple[Any, ...]) -> asyncio.Handle:
+        if 500 in args:
+            handle.cancel()
+        return handle
+
+
+class Uncancellable(asyncio.SelectorEventLoop):
+    """Its timers fire although they were cancelled."""
+
+    def call_later(self, delay: float, *args: Any, **options: Any) -> asyncio.TimerHandle:  # type: ignore[override]
+        super().call_later(delay, *args, **options)
+        return super().call_later(delay, lambda: None)
+
+
+class Complaining(asyncio.SelectorEventLoop):
+    """Something goes wrong in a callback, and the result is right all the same."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        self.call_soon(lambda: 1 / 0)
+        return super().create_future()
+
+
+async def hurried_sleep(delay: float) -> None:
+    """Does not give the loop a turn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cheat(Contestant):
+    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
+    sleep: Any = asyncio.sleep
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return self.loop()
+
+    def import_names(self) -> types.ModuleType:
+        names = types.ModuleType("names")
+        names.__dict__.update(vars(asyncio), sleep=self.sleep)
+        return names
+
+
+@pytest.mark.parametrize(
+    ("name", "tricks"),
+    [
+        ("callbacks.call_soon", {"loop": Dropping}),
+        ("callbacks.threadsafe_same_thread", {"loop": Dropping}),
+        ("callbacks.threadsafe_other_thread", {"loop": Dropping}),
+        ("timers.call_later_cancel", {"loop": Uncancellable}),
+        ("tasks.step", {"sleep": hurried_sleep}),
+        ("tasks.step_1000_tasks", {"sleep": hurried_sleep}),
+        ("tasks.step_10_frames_deep", {"sleep": hurried_sleep}),
+        ("tasks.future_wakeup", {"loop": Complaining}),
+    ],
+)
+def test_a_cheat_gets_no_number(name: str, tricks: dict[str, Any]) -> None:
+    cheat = Cheat("cheat", "asyncio", "asyncio", **tricks)
+    with pytest.raises(WrongResult):
+        Worker(cheat, CPUS).run(name, 1)
+
+
+def test_a_loop_of_another_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretender = types.ModuleType("pretender")
+    pretender.__dict__["new_event_loop"] = asyncio.new_event_loop
+    monkeypatch.setitem(sys.modules, "pretender", pretender)
+    with pytest.raises(RuntimeError, match="made a loop of asyncio"):
+        Contestant("pretender", "pretender", "pretender").new_event_loop()
+
+
+class CannedMeter:
+    """Gives the costs it is told to."""
+
+    def __init__(self, **costs: float) -> None:
+        self.costs = costs
+
+    def prepare(self, label: str) -> None: ...
+
+    def sample(self, label: str) -> Sample:
+        return Sample(self.costs[label], self.costs[label])
+
+    def finish(self, label: str) -> None: ...
+
+
+def test_an_implausible_figure_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_meter", lambda workload, field: CannedMeter(uvloop=100, oxio=3))
+    outcome = Result(Workload(name="area.work"))
+    field = Field(plan("uvloop", "oxio"))
+    rounds.measure(outcome, field, 2, random.Random(0))
+    field.close()
+    assert outcome.failures["oxio"].startswith("implausible: 3.0 ns")
+    assert [set(row) for row in outcome.rounds] == [{"uvloop"}, {"uvloop"}]
+
+
+# Processes
+
+
+def test_a_dead_worker_is_a_failure_and_is_replaced() -> None:
+    field = Field(plan("asyncio"))
+    try:
+        worker = field.worker("asyncio")
+        worker.kill()
+        with pytest.raises(Failure, match="asyncio died by signal 9"):
+            worker.ask("hello")
+        assert field.worker("asyncio").ask("hello")["task"] == "_asyncio.Task"
+    finally:
+        field.close()
+
+
+def test_a_contestant_that_is_not_installed_is_skipped_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(WorkerProcess, "ask", lambda self, do: _absent(self.name))
+    found, missing = rounds.greet(plan("uvloop"))
+    assert (found, missing) == ({}, {"uvloop": "No module named 'uvloop'"})
+
+
+def _absent(name: str) -> dict[str, Any]:
+    raise Failure(f"No module named '{name}'")
+
+
+def test_a_program_that_prints_something_else_is_a_failure() -> None:
+    liar = Launch(name="area.liar", program=lambda label: "print('other')", proof=lambda label: label)
+    field = Field(plan("asyncio"))
+    try:
+        with pytest.raises(Failure, match=r"printed 'other.*not 'asyncio'"):
+            rounds.LaunchMeter(liar, field).sample("asyncio")
+    finally:
+        field.close()

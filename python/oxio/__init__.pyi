@@ -1,0 +1,277 @@
+# Types of `import oxio`: asyncio's own, so that code typed for asyncio stays typed when it says `import oxio as asyncio`.
+# Task, Future and Runner are subclasses of asyncio's at run time. Here they are asyncio's, because asyncio's functions
+# (create_task, ensure_future, gather) are declared to return those.
+
+import sys
+from asyncio import (
+    ALL_COMPLETED,
+    AbstractEventLoop,
+    AbstractServer,
+    Barrier,
+    BaseEventLoop,
+    BaseProtocol,
+    BaseTransport,
+    BoundedSemaphore,
+    BrokenBarrierError,
+    BufferedProtocol,
+    CancelledError,
+    Condition,
+    DatagramProtocol,
+    DatagramTransport,
+    Event,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    Future,
+    Handle,
+    IncompleteReadError,
+    InvalidStateError,
+    LifoQueue,
+    LimitOverrunError,
+    Lock,
+    PriorityQueue,
+    Protocol,
+    Queue,
+    QueueEmpty,
+    QueueFull,
+    ReadTransport,
+    Runner,
+    Semaphore,
+    SendfileNotAvailableError,
+    Server,
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    SubprocessProtocol,
+    SubprocessTransport,
+    Task,
+    Timeout,
+    TimeoutError,
+    TimerHandle,
+    Transport,
+    WriteTransport,
+    _enter_task,
+    _get_running_loop,
+    _leave_task,
+    _register_task,
+    _set_running_loop,
+    _unregister_task,
+    all_tasks,
+    as_completed,
+    create_subprocess_exec,
+    create_subprocess_shell,
+    create_task,
+    current_task,
+    ensure_future,
+    gather,
+    get_event_loop,
+    get_event_loop_policy,
+    get_running_loop,
+    iscoroutine,
+    iscoroutinefunction,
+    isfuture,
+    open_connection,
+    open_unix_connection,
+    run_coroutine_threadsafe,
+    set_event_loop,
+    set_event_loop_policy,
+    shield,
+    sleep,
+    start_server,
+    start_unix_server,
+    timeout,
+    timeout_at,
+    to_thread,
+    wait,
+    wait_for,
+    wrap_future,
+)
+from asyncio import TaskGroup as TaskGroup
+from asyncio import base_events as base_events
+from asyncio import base_futures as base_futures
+from asyncio import base_subprocess as base_subprocess
+from asyncio import base_tasks as base_tasks
+from asyncio import constants as constants
+from asyncio import coroutines as coroutines
+from asyncio import exceptions as exceptions
+from asyncio import format_helpers as format_helpers
+from asyncio import locks as locks
+from asyncio import log as log
+from asyncio import mixins as mixins
+from asyncio import protocols as protocols
+from asyncio import queues as queues
+from asyncio import selector_events as selector_events
+from asyncio import sslproto as sslproto
+from asyncio import staggered as staggered
+from asyncio import streams as streams
+from asyncio import subprocess as subprocess
+from asyncio import taskgroups as taskgroups
+from asyncio import threads as threads
+from asyncio import timeouts as timeouts
+from asyncio import trsock as trsock
+from asyncio import unix_events as unix_events
+
+from oxio import (
+    events as events,
+    futures as futures,
+    policies as policies,
+    runners as runners,
+    tasks as tasks,
+)
+from oxio import transports as transports
+from oxio._oxio import __version__ as __version__
+from oxio.events import EventLoop as EventLoop, new_event_loop as new_event_loop
+from oxio.installation import install as install, uninstall as uninstall
+from oxio.policies import EventLoopPolicy as EventLoopPolicy, EventLoopPolicy as DefaultEventLoopPolicy
+from oxio.runners import run as run
+
+SelectorEventLoop = EventLoop
+
+__all__ = [
+    "EventLoop",
+    "install",
+    "uninstall",
+    "ALL_COMPLETED",
+    "AbstractEventLoop",
+    "AbstractServer",
+    "Barrier",
+    "BaseEventLoop",
+    "BaseProtocol",
+    "BaseTransport",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
+    "BufferedProtocol",
+    "CancelledError",
+    "Condition",
+    "DatagramProtocol",
+    "DatagramTransport",
+    "Event",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "Future",
+    "Handle",
+    "IncompleteReadError",
+    "InvalidStateError",
+    "LifoQueue",
+    "LimitOverrunError",
+    "Lock",
+    "PriorityQueue",
+    "Protocol",
+    "Queue",
+    "QueueEmpty",
+    "QueueFull",
+    "ReadTransport",
+    "Runner",
+    "SelectorEventLoop",
+    "Semaphore",
+    "SendfileNotAvailableError",
+    "Server",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
+    "SubprocessProtocol",
+    "SubprocessTransport",
+    "Task",
+    "Timeout",
+    "TimeoutError",
+    "TimerHandle",
+    "Transport",
+    "WriteTransport",
+    "_enter_task",
+    "_get_running_loop",
+    "_leave_task",
+    "_register_task",
+    "_set_running_loop",
+    "_unregister_task",
+    "all_tasks",
+    "as_completed",
+    "create_subprocess_exec",
+    "create_subprocess_shell",
+    "create_task",
+    "current_task",
+    "ensure_future",
+    "gather",
+    "get_event_loop",
+    "get_event_loop_policy",
+    "get_running_loop",
+    "iscoroutine",
+    "iscoroutinefunction",
+    "isfuture",
+    "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
+    "run",
+    "run_coroutine_threadsafe",
+    "set_event_loop",
+    "set_event_loop_policy",
+    "shield",
+    "sleep",
+    "start_server",
+    "start_unix_server",
+    "timeout",
+    "timeout_at",
+    "to_thread",
+    "wait",
+    "wait_for",
+    "wrap_future",
+]
+
+if sys.version_info >= (3, 12):
+    from asyncio import (
+        create_eager_task_factory,
+        eager_task_factory,
+    )
+
+    __all__ += ["TaskGroup", "create_eager_task_factory", "eager_task_factory"]
+if sys.version_info >= (3, 13):
+    from asyncio import (
+        QueueShutDown,
+    )
+
+    __all__ += ["QueueShutDown"]
+if sys.version_info >= (3, 14):
+    from asyncio import graph as graph, tools as tools
+    from asyncio import (
+        FrameCallGraphEntry,
+        FutureCallGraph,
+        capture_call_graph,
+        format_call_graph,
+        future_add_to_awaited_by,
+        future_discard_from_awaited_by,
+        print_call_graph,
+    )
+
+    __all__ += [
+        "FrameCallGraphEntry",
+        "FutureCallGraph",
+        "capture_call_graph",
+        "format_call_graph",
+        "future_add_to_awaited_by",
+        "future_discard_from_awaited_by",
+        "print_call_graph",
+    ]
+if sys.version_info < (3, 14):
+    from asyncio import (
+        AbstractChildWatcher,
+        AbstractEventLoopPolicy,
+        FastChildWatcher,
+        MultiLoopChildWatcher,
+        PidfdChildWatcher,
+        SafeChildWatcher,
+        ThreadedChildWatcher,
+        get_child_watcher,
+        set_child_watcher,
+    )
+
+    __all__ += [
+        "AbstractChildWatcher",
+        "AbstractEventLoopPolicy",
+        "DefaultEventLoopPolicy",
+        "EventLoopPolicy",
+        "FastChildWatcher",
+        "MultiLoopChildWatcher",
+        "PidfdChildWatcher",
+        "SafeChildWatcher",
+        "ThreadedChildWatcher",
+        "get_child_watcher",
+        "set_child_watcher",
+    ]

@@ -1,0 +1,6 @@
+import asyncio
+
+from oxio.events import EventLoop
+
+def report_callback_error(loop: EventLoop, handle: asyncio.Handle, exception: BaseException) -> None: ...
+def report_slow_callback(loop: EventLoop, subject: object, seconds: float) -> None: ...

@@ -1,0 +1,2 @@
+# oxio.futures has asyncio.futures' types: see __init__.pyi.
+from asyncio.futures import *

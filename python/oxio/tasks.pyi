@@ -1,0 +1,2 @@
+# oxio.tasks has asyncio.tasks' types: see __init__.pyi.
+from asyncio.tasks import *

@@ -1,0 +1,74 @@
+"""What the running interpreter's asyncio has. Asked of asyncio itself, because patch releases change it too."""
+
+import asyncio
+import inspect
+
+
+def has_parameter(function, name):
+    return name in inspect.signature(function).parameters
+
+
+def takes_any_keyword(function):
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
+BaseEventLoop = asyncio.BaseEventLoop
+
+HANDLE_GET_CONTEXT = hasattr(asyncio.Handle, "get_context")
+EAGER_TASKS = hasattr(asyncio, "eager_task_factory")
+CREATE_TASK_KEYWORDS = takes_any_keyword(BaseEventLoop.create_task)
+"""`loop.create_task(coro, eager_start=True)` and factories that get `name` and `context`."""
+ALL_ERRORS = has_parameter(BaseEventLoop.create_connection, "all_errors")
+KEEP_ALIVE = has_parameter(BaseEventLoop.create_server, "keep_alive")
+CLOSE_CLIENTS = hasattr(asyncio.Server, "close_clients")
+CLEANUP_SOCKET = has_parameter(asyncio.SelectorEventLoop.create_unix_server, "cleanup_socket")
+EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
+
+
+def _probe_nested_run():
+    outer, inner = asyncio.new_event_loop(), asyncio.new_event_loop()
+    harmless = []
+
+    def nested():
+        try:
+            inner.run_forever()
+        except RuntimeError:
+            harmless.append(asyncio._get_running_loop() is outer)
+        outer.stop()
+
+    outer.call_soon(nested)
+    outer.run_forever()
+    outer.close()
+    inner.close()
+    return not harmless[0]
+
+
+NESTED_RUN_BREAKS_THE_LOOP = _probe_nested_run()
+"""3.13.0: a refused `run_forever()` inside a callback leaves the running loop thinking that it does not run."""
+
+
+def _probe_wait_closed():
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+        await asyncio.sleep(0.01)
+        server.close()
+        waiting = asyncio.ensure_future(server.wait_closed())
+        await asyncio.sleep(0.01)
+        waited = not waiting.done()
+        transport.close()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.sleep(0.01)
+        return waited
+
+    with asyncio.Runner() as runner:
+        return runner.run(main())
+
+
+def server_waits_for_connections(_cache=[]):  # noqa: B006 (the cache is the point)
+    """Whether `Server.wait_closed()` waits for open connections: later releases do, earlier ones return at once."""
+    if not _cache:
+        _cache.append(_probe_wait_closed())
+    return _cache[0]
