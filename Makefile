@@ -46,16 +46,17 @@ test-python: setup  ## the tests of the package (ARGS="-k cancel tests/behaviour
 	$(VENV) -m pytest $(ARGS)
 
 loom: setup  ## the cross-thread queues under every order of two threads
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=.build/cargo/loom LOOM_MAX_PREEMPTIONS=3 cargo test --release --package oxio-core --lib loom
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CURDIR)/.build/cargo/loom LOOM_MAX_PREEMPTIONS=3 cargo test --release --package oxio-core --lib loom
 
 lint: setup  ## formatting, lints, and the order of the layers
 	cargo fmt --all --check
 	PYO3_PYTHON=$(abspath $(VENV)) cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	CARGO_TARGET_DIR=$(CURDIR)/.build/loadgen cargo clippy --manifest-path benchmarks/loadgen/Cargo.toml --all-targets --quiet -- --deny warnings
 	$(VENV) tools/check_layers.py
 	$(VENV) -m ruff check --quiet python tools tests benchmarks examples
 
-stubs: setup  ## the .pyi files against the module they describe
-	$(VENV) -m mypy.stubtest oxio $(addprefix --allowlist ,$(wildcard tests/typing/stubtest_allowlist.txt))
+stubs: setup  ## mypy on the package, and the .pyi files against the module they describe
+	$(VENV) -m pytest tests/typing $(ARGS)
 
 conformance: setup  ## CPython's own asyncio tests on oxio (ARGS="--python 3.12 --module test_tasks")
 	$(VENV) tools/conformance.py $(ARGS)

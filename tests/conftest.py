@@ -10,17 +10,23 @@ import faulthandler
 import gc
 import importlib
 import os
+import pathlib
 import signal
 
 import pytest
 
-TIME_LIMIT = 25.0
-"""Seconds a test may take before it fails. Tests take milliseconds; a loop that forgot a wake-up takes for ever."""
+TIME_LIMITS = {"behaviour": 25.0, "unit": 25.0, "memory": 60.0, "ecosystem": 60.0}
+"""Seconds a test of each folder may take before it fails. Most take milliseconds; a forgotten wake-up, for ever."""
+
+TIME_LIMIT = 300.0
+"""For the other folders, whose tests build, type-check or run whole programs with time limits of their own."""
 
 LAST_RESORT = 10.0
 """Seconds after the time limit at which the process dies with every thread's stack: the loop ignored the signal."""
 
 LOOPS = ("asyncio", "oxio")
+
+HERE = pathlib.Path(__file__).parent
 
 
 class TookTooLong(KeyboardInterrupt):
@@ -72,7 +78,8 @@ def pytest_collection_finish(session):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     marker = item.get_closest_marker("time_limit")
-    seconds = marker.args[0] if marker else TIME_LIMIT
+    folder = item.path.relative_to(HERE).parts[0]
+    seconds = marker.args[0] if marker else TIME_LIMITS.get(folder, TIME_LIMIT)
 
     def raise_too_long(signum, frame):
         raise TookTooLong

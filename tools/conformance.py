@@ -509,6 +509,23 @@ def build(interpreter: Interpreter) -> bool:
     return done.returncode == 0
 
 
+def reaches_oxio(interpreter: Interpreter, package: pathlib.Path) -> bool:
+    """Whether oxio can be put in asyncio's place at all. If not, one message says more than 2000 failed tests."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [*interpreter.command, str(WORKER), "check"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            env=environment(Target("oxio", package.resolve()), home),
+        )
+    if done.returncode != 0:
+        print(f"  FAILED oxio cannot take asyncio's place ({describe(done.returncode)})\n{done.stdout}")
+    return done.returncode == 0
+
+
 def chosen(options) -> list[Interpreter]:
     if not options.python:
         return interpreters.find(with_sid=not options.no_sid)
@@ -563,6 +580,9 @@ def main() -> int:
             continue
         if options.target == "oxio" and not options.baseline and not options.no_build and not build(interpreter):
             print("  FAILED build")
+            failed += 1
+            continue
+        if options.target == "oxio" and not options.baseline and not reaches_oxio(interpreter, options.package):
             failed += 1
             continue
         score = judge(interpreter, options, terms)

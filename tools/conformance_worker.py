@@ -1,8 +1,9 @@
 """Runs one class of CPython's own asyncio tests in this process; `conformance.py` starts it.
 
-Two forms:
+Three forms:
 
     conformance_worker.py list                 one JSON document: {module: {class: [method, …]}}, stock asyncio
+    conformance_worker.py check                retargets at oxio and does nothing with it; exits 1 when that fails
     conformance_worker.py run TARGET MODULE CLASS LIMIT FD     method names, one per line, on stdin
 
 `run` writes one JSON line per event to file descriptor FD: `{"start": id}`, then `{"end": id, "outcome": …}`.
@@ -42,8 +43,6 @@ def retarget() -> None:
 
     import oxio
 
-    if not hasattr(oxio.Task, "__mro__") or oxio.Task is tasks._PyTask:
-        raise SystemExit("oxio.Task is not a class of oxio's")
     oxio.install()
     tasks.Task = tasks._CTask = asyncio.Task = oxio.Task
     futures.Future = futures._CFuture = asyncio.Future = oxio.Future
@@ -61,10 +60,22 @@ def retarget() -> None:
     reset = getattr(asyncio.events, "_set_event_loop_policy", None) or asyncio.set_event_loop_policy
     reset(None)
 
-    loop = asyncio.new_event_loop()
-    loop.close()
-    if type(loop) is not oxio.EventLoop:
-        raise SystemExit(f"retargeting failed: asyncio.new_event_loop() makes {type(loop)}")
+    check_retargeted(asyncio, oxio)
+
+
+def check_retargeted(asyncio, oxio) -> None:
+    """Fails unless a plain asyncio program now runs on oxio: stock asyncio would pass all its own tests."""
+
+    async def kinds():
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        future.cancel()
+        return type(loop), type(asyncio.current_task()), type(future)
+
+    found = asyncio.run(kinds())
+    wanted = (oxio.EventLoop, oxio.Task, oxio.Future)
+    if found != wanted or not all(kind.__module__.partition(".")[0] == "oxio" for kind in wanted):
+        raise SystemExit(f"asyncio still runs on {found}, not on {wanted}")
 
 
 def _selector_event_loop(oxio):
@@ -229,5 +240,7 @@ def run_class(target: str, module_name: str, class_name: str, limit: float, repo
 if __name__ == "__main__":
     if sys.argv[1] == "list":
         list_tests()
+    elif sys.argv[1] == "check":
+        retarget()
     else:
         run_class(sys.argv[2], sys.argv[3], sys.argv[4], float(sys.argv[5]), int(sys.argv[6]))

@@ -6,11 +6,12 @@
 Every public name of the running version's asyncio is here, oxio's own in place of asyncio's where oxio has one, so
 `import oxio as asyncio` works too. Importing oxio changes nothing in asyncio; install() and `python -m oxio` do.
 """
+# ruff: noqa: F401 (this module is its names)
 
 import asyncio as _asyncio
 import sys as _sys
 import warnings as _warnings
-from asyncio import *  # noqa: F403
+from asyncio import *
 
 from oxio import events, futures, policies, runners, tasks
 from oxio._oxio import __version__

@@ -5,6 +5,8 @@
 import sys
 from asyncio import (
     ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
     AbstractEventLoop,
     AbstractServer,
     Barrier,
@@ -19,8 +21,6 @@ from asyncio import (
     DatagramProtocol,
     DatagramTransport,
     Event,
-    FIRST_COMPLETED,
-    FIRST_EXCEPTION,
     Future,
     Handle,
     IncompleteReadError,
@@ -85,7 +85,7 @@ from asyncio import (
     wait_for,
     wrap_future,
 )
-from asyncio import TaskGroup as TaskGroup
+from asyncio import TaskGroup as TaskGroup  # public on 3.11 too, but not in its __all__
 from asyncio import base_events as base_events
 from asyncio import base_futures as base_futures
 from asyncio import base_subprocess as base_subprocess
@@ -110,27 +110,27 @@ from asyncio import timeouts as timeouts
 from asyncio import trsock as trsock
 from asyncio import unix_events as unix_events
 
-from oxio import (
-    events as events,
-    futures as futures,
-    policies as policies,
-    runners as runners,
-    tasks as tasks,
-)
+from oxio import events as events
+from oxio import futures as futures
+from oxio import policies as policies
+from oxio import runners as runners
+from oxio import tasks as tasks
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
-from oxio.events import EventLoop as EventLoop, new_event_loop as new_event_loop
-from oxio.installation import install as install, uninstall as uninstall
-from oxio.policies import EventLoopPolicy as EventLoopPolicy, EventLoopPolicy as DefaultEventLoopPolicy
+from oxio.events import EventLoop as EventLoop
+from oxio.events import new_event_loop as new_event_loop
+from oxio.installation import install as install
+from oxio.installation import uninstall as uninstall
+from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
+from oxio.policies import EventLoopPolicy as EventLoopPolicy
 from oxio.runners import run as run
 
 SelectorEventLoop = EventLoop
 
 __all__ = [
-    "EventLoop",
-    "install",
-    "uninstall",
     "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
     "AbstractEventLoop",
     "AbstractServer",
     "Barrier",
@@ -145,8 +145,7 @@ __all__ = [
     "DatagramProtocol",
     "DatagramTransport",
     "Event",
-    "FIRST_COMPLETED",
-    "FIRST_EXCEPTION",
+    "EventLoop",
     "Future",
     "Handle",
     "IncompleteReadError",
@@ -193,6 +192,7 @@ __all__ = [
     "get_event_loop",
     "get_event_loop_policy",
     "get_running_loop",
+    "install",
     "iscoroutine",
     "iscoroutinefunction",
     "isfuture",
@@ -210,6 +210,7 @@ __all__ = [
     "timeout",
     "timeout_at",
     "to_thread",
+    "uninstall",
     "wait",
     "wait_for",
     "wrap_future",
@@ -229,7 +230,6 @@ if sys.version_info >= (3, 13):
 
     __all__ += ["QueueShutDown"]
 if sys.version_info >= (3, 14):
-    from asyncio import graph as graph, tools as tools
     from asyncio import (
         FrameCallGraphEntry,
         FutureCallGraph,
@@ -239,6 +239,8 @@ if sys.version_info >= (3, 14):
         future_discard_from_awaited_by,
         print_call_graph,
     )
+    from asyncio import graph as graph
+    from asyncio import tools as tools
 
     __all__ += [
         "FrameCallGraphEntry",

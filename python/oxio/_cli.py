@@ -114,7 +114,7 @@ def _command(source: str) -> None:
     code = compile(source, "<string>", "exec", dont_inherit=True)
     if sys.version_info >= (3, 13):
         _remember_source(code, source)
-    exec(code, _empty_main())
+    exec(code, _empty_main())  # noqa: S102
 
 
 def _standard_input(_what: str) -> None:
@@ -122,7 +122,7 @@ def _standard_input(_what: str) -> None:
     source = sys.stdin.buffer.read()
     namespace = _empty_main()
     namespace.update(__file__="<stdin>", __cached__=None)
-    exec(compile(source, "<stdin>", "exec", dont_inherit=True), namespace)
+    exec(compile(source, "<stdin>", "exec", dont_inherit=True), namespace)  # noqa: S102
 
 
 def _path(path: str) -> None:
@@ -151,7 +151,7 @@ def _file(path: str) -> None:
             f"{sys.orig_argv[0]}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}\n"
         )
         sys.exit(2)
-    exec(code, namespace)
+    exec(code, namespace)  # noqa: S102
 
 
 def _read_code(path: str) -> CodeType:
@@ -220,8 +220,8 @@ def _report_without_our_frames(error: BaseException) -> None:
             value.__traceback__ = sys.last_traceback = whole = traceback
         try:
             hook(kind, value, whole)
-        except Exception as failure:
-            # The interpreter would say the same, with this function among the frames.
+        except Exception as failure:  # noqa: BLE001 (whatever it is, the interpreter prints it)
+            # In the interpreter's words. It would show this function among the frames.
             failure = failure.with_traceback(failure.__traceback__ and failure.__traceback__.tb_next)
             for what, exception in (
                 ("Error in sys.excepthook", failure),

@@ -16,10 +16,14 @@ import socket
 import threading
 import weakref
 from asyncio import constants, sslproto
+from asyncio import events as _events
+from asyncio.events import *  # noqa: F403
 from typing import Any
 
 from oxio._oxio import Loop
 from oxio.transports import SocketTransport
+
+__all__ = [*_events.__all__, "EventLoop"]
 
 _loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 
@@ -140,3 +144,8 @@ def _forget_loops_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_loops_in_child)
+
+
+def __getattr__(name: str) -> Any:
+    """What is not defined here is asyncio's: `oxio.events` stands in for `asyncio.events`."""
+    return getattr(_events, name)

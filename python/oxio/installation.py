@@ -20,6 +20,7 @@ from oxio.policies import EventLoopPolicy
 _TABLE: tuple[tuple[object, str, tuple[object, ...]], ...] = (
     (futures.Future, "Future", (asyncio, asyncio.futures)),
     (tasks.Task, "Task", (asyncio, asyncio.tasks)),
+    (tasks._GatheringFuture, "_GatheringFuture", (asyncio.tasks,)),  # type: ignore[attr-defined]
     (getattr(tasks, "eager_task_factory", None), "eager_task_factory", (asyncio, asyncio.tasks)),
     (EventLoop, "SelectorEventLoop", (asyncio, unix_events)),
     (EventLoop, "EventLoop", (asyncio, unix_events)),

@@ -2,11 +2,16 @@
 
 import sys
 from asyncio import tasks as _tasks
-from asyncio.tasks import *  # noqa: F403
+from asyncio.tasks import *
 
-from oxio._oxio import Task
+from oxio._oxio import Future, Task
 
 __all__ = _tasks.__all__
+
+
+class _GatheringFuture(_tasks._GatheringFuture, Future):
+    """What gather() returns once oxio is installed: asyncio's, and an instance of the asyncio.Future of that time."""
+
 
 if sys.version_info >= (3, 12):
     # asyncio's own was made at import, from its Task.

@@ -11,9 +11,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import selector_events
+from asyncio import transports as _transports
+from asyncio.transports import *  # noqa: F403
 from typing import Any
 
 from oxio._oxio import StreamIo
+
+__all__ = [*_transports.__all__, "SocketTransport"]
 
 _Stock = selector_events._SelectorSocketTransport
 
@@ -125,3 +129,8 @@ class SocketTransport(_Stock):
             self._io.detach()
             # From here on asyncio's own methods answer: they count late writes and warn about them.
             del self.write, self.writelines
+
+
+def __getattr__(name: str) -> Any:
+    """What is not defined here is asyncio's: `oxio.transports` stands in for `asyncio.transports`."""
+    return getattr(_transports, name)

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from asyncio.transports import *
 from typing import Any
 
 from oxio.events import EventLoop

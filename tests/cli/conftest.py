@@ -38,6 +38,7 @@ class Folder:
     ) -> Outcome:
         done = subprocess.run(
             [sys.executable, *options, *command],
+            check=False,
             cwd=cwd or self.path,
             input=stdin.encode(),
             capture_output=True,

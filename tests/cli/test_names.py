@@ -5,9 +5,8 @@ import importlib
 import pkgutil
 import sys
 
-import pytest
-
 import oxio
+import pytest
 
 # Importing them runs a program, or works on another system only.
 NOT_IMPORTED = {"__main__", "windows_events", "windows_utils"}
@@ -50,7 +49,7 @@ def test_every_public_name_of_asyncios_submodules(name):
 
 def test_star_import_gives_asyncios_names_and_oxios():
     names = {}
-    exec("from oxio import *", names)
+    exec("from oxio import *", names)  # noqa: S102
     assert names.keys() >= set(asyncio.__all__) | {"install", "uninstall", "EventLoop"}
     assert names["run"] is oxio.run
     assert names["Task"] is oxio.Task

@@ -3,9 +3,8 @@
 import asyncio
 import inspect
 
-import pytest
-
 import oxio
+import pytest
 
 
 async def running_loop():

@@ -48,7 +48,7 @@ async def main() -> str:
 
 
 text: str = run(main())
-wrong: int = oxio.run(main(), debug=True)  # E: incompatible type "Coroutine[Any, Any, str]"
+wrong: int = oxio.run(main(), debug=True)  # E: expression has type "str", variable has type "int"
 oxio.run(main(), loop_factory=new_event_loop)
 asyncio.run(main(), debug=None)
 with oxio.Runner(loop_factory=oxio.new_event_loop) as runner:
@@ -64,7 +64,7 @@ install()
 uninstall()
 install(1)  # E: Too many arguments
 version: str = oxio.__version__
-oxio.nothing  # E: has no attribute "nothing"
+print(oxio.nothing)  # E: has no attribute "nothing"
 
 if sys.version_info < (3, 14):
     asyncio.set_event_loop_policy(oxio.EventLoopPolicy())

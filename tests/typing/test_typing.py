@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import oxio
+import pytest
 
 pytest.importorskip("mypy")
 
@@ -24,6 +23,7 @@ pytestmark = [
 def run_python(cache, *arguments):
     return subprocess.run(
         [sys.executable, *arguments],
+        check=False,
         cwd=cache,
         env={**os.environ, "MYPYPATH": str(PACKAGES), "MYPY_CACHE_DIR": str(cache)},
         capture_output=True,
@@ -59,9 +59,7 @@ def test_package_passes_strict_mypy(cache):
 
 def test_stubs_agree_with_the_package(cache):
     allowlist = HERE / "stubtest-allowlist.txt"
-    done = run_python(
-        cache, "-m", "mypy.stubtest", "oxio", "--allowlist", str(allowlist), "--ignore-unused-allowlist"
-    )
+    done = run_python(cache, "-m", "mypy.stubtest", "oxio", "--allowlist", str(allowlist))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -12,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::{run, scheduling, watchers};
-use crate::future::new_future;
 use crate::handle::note_timer_cancelled;
 use crate::scheduler::{Loop, Side};
 
@@ -90,7 +89,7 @@ impl Loop {
 
     /// A Future of this loop.
     fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        new_future(slf)
+        scheduling::create_future(slf)
     }
 
     /// Run `coro` as a Task of this loop.

@@ -6,11 +6,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::future::woken_task;
+use crate::future::{future_class, new_future, woken_task};
 use crate::handle::{new_handle, new_timer};
-use crate::interop::imports::{Imports, interned};
+use crate::interop::imports::{Imports, Replaceable, interned};
 use crate::scheduler::{Loop, Runnable};
-use crate::task::{NewTask, new_task};
+use crate::task::{NewTask, new_task, task_class};
 
 /// `call_soon(callback, *args, context=None)`.
 pub fn call_soon<'py>(
@@ -55,6 +55,10 @@ pub fn call_soon_threadsafe<'py>(
     let (handle, runnable) = match &Imports::of(py)?.thread_safe_handle {
         Some(class) => {
             let handle = class.bind(py).call1((callback, args, event_loop, context))?;
+            if state.is_debug(py) {
+                // Where it was scheduled, without the frame of the handle's own `__init__`.
+                handle.getattr(interned!(py, "_source_traceback"))?.del_item(-1)?;
+            }
             (handle.clone(), Runnable::ForeignHandle(handle.unbind()))
         }
         None => {
@@ -123,6 +127,9 @@ pub fn create_task<'py>(
         }
         Some(_) => return stock_create_task(event_loop, coro, kwargs),
     };
+    if !imports.is_native_in_use(Replaceable::Task, &task_class(py)?)? {
+        return stock_create_task(event_loop, coro, kwargs);
+    }
     let mut new = NewTask { coro, name: None, context: None, eager_start };
     for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
         if value.is_none() {
@@ -142,6 +149,16 @@ pub fn create_task<'py>(
         }
     }
     new_task(event_loop, new)
+}
+
+/// `create_future()`.
+pub fn create_future<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    if !Imports::of(py)?.is_native_in_use(Replaceable::Future, &future_class(py)?)? {
+        let base = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?;
+        return base.call_method1(interned!(py, "create_future"), (event_loop,));
+    }
+    new_future(event_loop)
 }
 
 /// asyncio's own `create_task`, which knows what the running version passes to a factory.

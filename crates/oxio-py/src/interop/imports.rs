@@ -36,6 +36,16 @@ pub struct Imports {
     pub report_callback_error: Py<PyAny>,
     pub report_slow_callback: Py<PyAny>,
     pub layout: layout::Layout,
+    /// The namespaces of `asyncio.tasks` and `asyncio.futures`, where a program may put classes of its own.
+    tasks_namespace: Py<PyDict>,
+    futures_namespace: Py<PyDict>,
+}
+
+/// A class that asyncio's loop looks up by name whenever it makes an instance.
+#[derive(Clone, Copy)]
+pub enum Replaceable {
+    Task,
+    Future,
 }
 
 /// Where the running version keeps the current task and the set of all tasks.
@@ -62,6 +72,21 @@ impl Imports {
     /// `ImportError` or `AttributeError` when the interpreter's asyncio lacks a part that oxio builds on.
     pub fn of(py: Python<'_>) -> PyResult<&'static Self> {
         IMPORTS.get_or_try_init(py, || Self::load(py))
+    }
+
+    /// Whether `asyncio.tasks.Task` (or `asyncio.futures.Future`) is CPython's or `own`, which `install()` puts there:
+    /// not one that a program or a test wants all loops to use, as nest_asyncio does.
+    ///
+    /// # Errors
+    /// None in practice: a namespace lookup by an interned name.
+    pub fn is_native_in_use(&self, which: Replaceable, own: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = own.py();
+        let (namespace, name, stock) = match which {
+            Replaceable::Task => (&self.tasks_namespace, interned!(py, "Task"), &self.c_task),
+            Replaceable::Future => (&self.futures_namespace, interned!(py, "Future"), &self.c_future),
+        };
+        let Some(class) = namespace.bind(py).get_item(name)? else { return Ok(true) };
+        Ok(class.is(stock) || class.is(own))
     }
 
     fn load(py: Python<'_>) -> PyResult<Self> {
@@ -91,6 +116,12 @@ impl Imports {
             tasks: TaskBook::load(&native, &tasks)?,
             report_callback_error: support.getattr("report_callback_error")?.unbind(),
             report_slow_callback: support.getattr("report_slow_callback")?.unbind(),
+            tasks_namespace: tasks.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
+            futures_namespace: py
+                .import("asyncio.futures")?
+                .getattr("__dict__")?
+                .cast_into::<PyDict>()?
+                .unbind(),
             c_future: c_future.unbind(),
             c_task: c_task.unbind(),
             handle: handle.unbind(),
