@@ -16,7 +16,8 @@ CRAWLER := examples/crawler/crawler.py
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-rust test-python loom lint stubs conformance bench wheel clean
+.PHONY: help setup run test test-rust test-python loom lint lint-format lint-rust lint-loadgen lint-layers lint-python
+.PHONY: stubs conformance bench wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -48,11 +49,22 @@ test-python: setup  ## the tests of the package (ARGS="-k cancel tests/behaviour
 loom: setup  ## the cross-thread queues under every order of two threads
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CURDIR)/.build/cargo/loom LOOM_MAX_PREEMPTIONS=3 cargo test --release --package oxio-core --lib loom
 
-lint: setup  ## formatting, lints, and the order of the layers
+# Each by itself, so that `make -k lint`, as the gate runs it, names everything that is wrong.
+lint: lint-format lint-rust lint-loadgen lint-layers lint-python  ## formatting, lints, and the order of the layers
+
+lint-format: setup
 	cargo fmt --all --check
+
+lint-rust: setup
 	PYO3_PYTHON=$(abspath $(VENV)) cargo clippy --workspace --all-targets --quiet -- --deny warnings
+
+lint-loadgen: setup
 	CARGO_TARGET_DIR=$(CURDIR)/.build/loadgen cargo clippy --manifest-path benchmarks/loadgen/Cargo.toml --all-targets --quiet -- --deny warnings
+
+lint-layers: setup
 	$(VENV) tools/check_layers.py
+
+lint-python: setup
 	$(VENV) -m ruff check --quiet python tools tests benchmarks examples
 
 stubs: setup  ## mypy on the package, and the .pyi files against the module they describe

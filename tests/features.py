@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import time
+import warnings
 
 
 def has_parameter(function, name):
@@ -45,6 +47,34 @@ def _probe_nested_run():
 
 NESTED_RUN_BREAKS_THE_LOOP = _probe_nested_run()
 """3.13.0: a refused `run_forever()` inside a callback leaves the running loop thinking that it does not run."""
+
+
+def _probe_python_tasks():
+    async def work():
+        return asyncio.current_task() is not None
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        return loop.run_until_complete(asyncio.tasks._PyTask(work(), loop=loop))
+
+
+PYTHON_TASKS_ARE_REGISTERED = _probe_python_tasks()
+"""Whether `asyncio.current_task()` knows asyncio's pure-Python tasks: from 3.14 on it does not."""
+
+
+def executor_timeout_works():
+    """Whether `shutdown_default_executor(timeout)` gives up in time: 3.12.1 first waits without a limit."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, time.sleep, 0.2)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            await loop.shutdown_default_executor(timeout=0.01)
+        return bool(caught)
+
+    with asyncio.Runner() as runner:
+        return runner.run(main())
 
 
 def _probe_wait_closed():

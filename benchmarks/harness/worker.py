@@ -148,7 +148,11 @@ def _bound(server: Server, where: str) -> str:
 def _version(package: str) -> str:
     if package == "asyncio":
         return platform.python_version()
-    return importlib.metadata.version(package)
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # oxio built in place, as `make bench` does: it is imported but not installed.
+        return str(importlib.import_module(package).__version__)
 
 
 def _qualified(kind: type) -> str:

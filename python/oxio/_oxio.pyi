@@ -15,6 +15,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 _Ts = TypeVarTuple("_Ts")
 
 __version__: str
+build_profile: str
 
 @disjoint_base
 class Loop:

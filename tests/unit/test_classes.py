@@ -70,7 +70,9 @@ def test_asyncios_eager_task_factory_makes_native_tasks(loop):
 def test_handles_are_native_and_asyncios(loop):
     handle, timer = loop.call_soon(print, ""), loop.call_later(60, print)
     threadsafe = loop.call_soon_threadsafe(print, "")
-    for one in (handle, timer, threadsafe):
+    assert isinstance(threadsafe, asyncio.Handle)
+    threadsafe.cancel()
+    for one in (handle, timer):
         assert isinstance(one, asyncio.Handle)
         assert type(one).__module__.startswith("oxio"), type(one)
         one.cancel()

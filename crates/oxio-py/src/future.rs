@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FUTURE_SIZE, FutureView, State};
-use crate::interop::rawtype::{ClassSpec, Dealloc, Method, bound_self, method_onearg, new_class, new_instance};
+use crate::interop::rawtype::{ClassSpec, Memory, Method, bound_self, method_onearg, new_class, new_instance};
 use crate::scheduler::{Loop, Runnable};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -41,7 +41,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                     set_result,
                 )],
                 init: None,
-                dealloc: Dealloc::Future,
+                memory: Memory::Future,
             },
         )?;
         PyResult::Ok(class.into_any().unbind())

@@ -13,8 +13,10 @@ use pyo3::types::PyTuple;
 
 use crate::interop::call::copy_context;
 use crate::interop::imports::{Imports, interned};
-use crate::interop::layout::{HANDLE_SIZE, HandleView, TIMER_HANDLE_SIZE, TimerHandleView};
-use crate::interop::rawtype::{ClassSpec, Dealloc, method_noargs, new_class, new_instance};
+use crate::interop::layout::{
+    HANDLE_SIZE, HANDLE_SLOTS, HandleView, TIMER_HANDLE_SIZE, TIMER_HANDLE_SLOTS, TimerHandleView,
+};
+use crate::interop::rawtype::{ClassSpec, Memory, method_noargs, new_class, new_instance};
 use crate::scheduler::{Loop, Timer};
 
 struct Classes {
@@ -42,7 +44,7 @@ fn classes(py: Python<'_>) -> PyResult<&'static Classes> {
                 basic_size: HANDLE_SIZE,
                 methods: vec![method_noargs(c"cancel", CANCEL_DOC, cancel)],
                 init: None,
-                dealloc: Dealloc::Inherited,
+                memory: Memory::Handle(HANDLE_SLOTS),
             },
         )?;
         let timer_handle = new_class(
@@ -54,7 +56,7 @@ fn classes(py: Python<'_>) -> PyResult<&'static Classes> {
                 basic_size: TIMER_HANDLE_SIZE,
                 methods: vec![method_noargs(c"cancel", CANCEL_DOC, cancel_timer)],
                 init: None,
-                dealloc: Dealloc::Inherited,
+                memory: Memory::TimerHandle(TIMER_HANDLE_SLOTS),
             },
         )?;
         Ok(Classes {

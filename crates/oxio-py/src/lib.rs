@@ -25,5 +25,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Handle", handle::handle_class(py)?)?;
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.
+    module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
     Ok(())
 }

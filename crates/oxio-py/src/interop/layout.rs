@@ -15,11 +15,14 @@
 #![expect(unsafe_code, reason = "reads and writes fields of CPython's structs")]
 
 use std::ffi::c_int;
+use std::mem::offset_of;
 use std::ptr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
+
+use super::rawtype::Slots;
 
 /// `fut_state` of `_asynciomodule.c`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -493,6 +496,16 @@ struct TimerHandleObject {
     scheduled: *mut ffi::PyObject,
     when: *mut ffi::PyObject,
 }
+
+/// Where the slots of `asyncio.Handle` are.
+pub const HANDLE_SLOTS: Slots =
+    Slots { first: offset_of!(HandleObject, args), count: 7, gap: usize::MAX };
+
+/// Where the slots of `asyncio.TimerHandle` are; up to 3.11 its base's weakref list stands between them.
+#[cfg(Py_3_12)]
+pub const TIMER_HANDLE_SLOTS: Slots = Slots { count: 9, ..HANDLE_SLOTS };
+#[cfg(not(Py_3_12))]
+pub const TIMER_HANDLE_SLOTS: Slots = Slots { count: 10, gap: 7, ..HANDLE_SLOTS };
 
 pub const HANDLE_SIZE: usize = size_of::<HandleObject>();
 pub const TIMER_HANDLE_SIZE: usize = size_of::<TimerHandleObject>();

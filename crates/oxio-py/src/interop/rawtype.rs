@@ -146,7 +146,7 @@ unsafe extern "C" fn task_init(
 /// Which of the base's C functions a deallocator goes on to.
 static BASE_DEALLOC: [OnceLock<ffi::destructor>; 2] = [OnceLock::new(), OnceLock::new()];
 
-/// Frees an instance of a class made with `Finalize::Future` or `Finalize::Task`.
+/// Frees an instance of a class made with `Memory::Future` or `Memory::Task`.
 ///
 /// CPython's own deallocators call the finaliser (the "never retrieved" and "destroyed but pending"
 /// reports) only for exact instances on some versions, so it is called here; a second call does nothing.
@@ -163,11 +163,86 @@ unsafe extern "C" fn finalizing_dealloc<const WHICH: usize>(slf: *mut ffi::PyObj
     }
 }
 
-/// How instances die.
+/// Where the slots of a class with `__slots__` are: `count` references from `first` on. A weakref list between them,
+/// as in 3.11's TimerHandle, is left out by `gap` (its index, or past the end).
 #[derive(Clone, Copy)]
-pub enum Dealloc {
-    /// By Python's rule for classes with `__slots__`.
-    Inherited,
+pub struct Slots {
+    pub first: usize,
+    pub count: usize,
+    pub gap: usize,
+}
+
+/// The slots of the two classes made with `Memory::Handle` and `Memory::TimerHandle`.
+static SLOTS: [OnceLock<Slots>; 2] = [OnceLock::new(), OnceLock::new()];
+
+/// Calls `each` with the address of every slot of `slf`.
+///
+/// # Safety
+/// `slf` is an instance of the class that `SLOTS[WHICH]` was set for.
+unsafe fn for_each_slot<const WHICH: usize>(
+    slf: *mut ffi::PyObject,
+    mut each: impl FnMut(*mut *mut ffi::PyObject) -> c_int,
+) -> c_int {
+    let Some(slots) = SLOTS[WHICH].get() else { return 0 };
+    for index in (0..slots.count).filter(|index| *index != slots.gap) {
+        // SAFETY: the caller's promise; `first` and `count` were taken from the class's own layout.
+        let stopped = each(unsafe { slf.byte_add(slots.first).cast::<*mut ffi::PyObject>().add(index) });
+        if stopped != 0 {
+            return stopped;
+        }
+    }
+    0
+}
+
+/// Python's own traversal looks up the slots of every base of every instance; this one knows them. It is most of
+/// the cost of scheduling many callbacks, because handles are what the collector then finds most of.
+unsafe extern "C" fn slots_traverse<const WHICH: usize>(
+    slf: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector passes a live instance; a heap type is visited by its instances.
+    unsafe {
+        let stopped = visit(ffi::Py_TYPE(slf).cast(), arg);
+        if stopped != 0 {
+            return stopped;
+        }
+        for_each_slot::<WHICH>(slf, |slot| if (*slot).is_null() { 0 } else { visit(*slot, arg) })
+    }
+}
+
+unsafe extern "C" fn slots_clear<const WHICH: usize>(slf: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the collector passes a live instance. Each slot is NULL before its reference is dropped.
+    unsafe {
+        for_each_slot::<WHICH>(slf, |slot| {
+            ffi::Py_XDECREF(slot.replace(ptr::null_mut()));
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn slots_dealloc<const WHICH: usize>(slf: *mut ffi::PyObject) {
+    // SAFETY: called once, with an object that nobody can reach. It is untracked before its slots go, and its type
+    // outlives the call to tp_free because the instance's reference to it is dropped last.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(slf.cast());
+        ffi::PyObject_ClearWeakRefs(slf);
+        slots_clear::<WHICH>(slf);
+        let class = ffi::Py_TYPE(slf);
+        if let Some(free) = (*class).tp_free {
+            free(slf.cast());
+        }
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// How the collector sees instances, and how they die.
+#[derive(Clone, Copy)]
+pub enum Memory {
+    /// As `asyncio.Handle`, with these slots.
+    Handle(Slots),
+    /// As `asyncio.TimerHandle`, with these slots.
+    TimerHandle(Slots),
     /// By the finaliser and then `_asyncio.Future`'s own deallocator.
     Future,
     /// By the finaliser and then `_asyncio.Task`'s own deallocator.
@@ -182,7 +257,16 @@ pub struct ClassSpec {
     pub basic_size: usize,
     pub methods: Vec<Method>,
     pub init: Option<Init>,
-    pub dealloc: Dealloc,
+    pub memory: Memory,
+}
+
+fn slots_functions<const WHICH: usize>() -> [ffi::PyType_Slot; 3] {
+    let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
+    [
+        slot(ffi::Py_tp_traverse, slots_traverse::<WHICH> as ffi::traverseproc as *mut c_void),
+        slot(ffi::Py_tp_clear, slots_clear::<WHICH> as ffi::inquiry as *mut c_void),
+        slot(ffi::Py_tp_dealloc, slots_dealloc::<WHICH> as ffi::destructor as *mut c_void),
+    ]
 }
 
 /// Makes a subclass of `base`, and of `mixin` whose memory is a beginning of `base`'s. It may be subclassed in Python.
@@ -214,14 +298,26 @@ pub fn new_class<'py>(
     // SAFETY: `base_type` is a live type object; tp_dealloc is set for every ready type.
     let base_dealloc = unsafe { (*base_type.as_type_ptr()).tp_dealloc };
     let remember = |which: usize| base_dealloc.map(|dealloc| *BASE_DEALLOC[which].get_or_init(|| dealloc));
-    match spec.dealloc {
-        Dealloc::Inherited => {}
-        Dealloc::Future => {
+    // Without functions of its own a class inherits the flag together with its base's.
+    let collected = match spec.memory {
+        Memory::Handle(_) | Memory::TimerHandle(_) => ffi::Py_TPFLAGS_HAVE_GC,
+        Memory::Future | Memory::Task => 0,
+    };
+    match spec.memory {
+        Memory::Handle(layout) => {
+            SLOTS[0].get_or_init(|| layout);
+            slots.extend(slots_functions::<0>());
+        }
+        Memory::TimerHandle(layout) => {
+            SLOTS[1].get_or_init(|| layout);
+            slots.extend(slots_functions::<1>());
+        }
+        Memory::Future => {
             remember(0);
             let dealloc = finalizing_dealloc::<0> as ffi::destructor;
             slots.push(slot(ffi::Py_tp_dealloc, dealloc as *mut c_void));
         }
-        Dealloc::Task => {
+        Memory::Task => {
             remember(1);
             let dealloc = finalizing_dealloc::<1> as ffi::destructor;
             slots.push(slot(ffi::Py_tp_dealloc, dealloc as *mut c_void));
@@ -235,7 +331,7 @@ pub fn new_class<'py>(
         basicsize,
         itemsize: 0,
         #[expect(clippy::cast_possible_truncation, reason = "the flags of specs are 32 bits")]
-        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE) as _,
+        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE | collected) as _,
         slots: slots.as_mut_ptr(),
     };
     // SAFETY: the spec and its slots live until the call returns, the methods for ever; the result is a new

@@ -26,7 +26,7 @@ use crate::future::{WAKEUP, fast_loop, future_class};
 use crate::interop::call::{copy_context, is_coroutine};
 use crate::interop::imports::{Imports, TaskBook, interned};
 use crate::interop::layout::{OXIO_TASK_SIZE, State, TaskView};
-use crate::interop::rawtype::{ClassSpec, Dealloc, method_onearg, new_class, new_instance};
+use crate::interop::rawtype::{ClassSpec, Memory, method_onearg, new_class, new_instance};
 use crate::scheduler::{Loop, Runnable};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -51,7 +51,7 @@ pub fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 basic_size: OXIO_TASK_SIZE,
                 methods: vec![],
                 init: Some(init),
-                dealloc: Dealloc::Task,
+                memory: Memory::Task,
             },
         )?;
         PyResult::Ok(class.into_any().unbind())
