@@ -65,7 +65,7 @@ lint-layers: setup
 	$(VENV) tools/check_layers.py
 
 lint-python: setup
-	$(VENV) -m ruff check --quiet python tools tests benchmarks examples
+	$(VENV) -m ruff check --quiet --select E9,F63,F7,F401,F841 python tools tests benchmarks examples
 
 stubs: setup  ## mypy on the package, and the .pyi files against the module they describe
 	$(VENV) -m pytest tests/typing $(ARGS)

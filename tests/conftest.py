@@ -38,17 +38,25 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "oxio_only(reason, when=True): what oxio promises and this asyncio does not do")
-    config.addinivalue_line("markers", "time_limit(seconds): this test may take longer than the watchdog's default")
+    config.addinivalue_line(
+        "markers", "oxio_only(reason, when=True): what oxio promises and this asyncio does not do"
+    )
+    config.addinivalue_line(
+        "markers", "time_limit(seconds): this test may take longer than the watchdog's default"
+    )
     config.loops = config.getoption("--loops").split(",")
     unknown = set(config.loops) - set(LOOPS)
     if unknown:
-        raise pytest.UsageError(f"--loops: no such loop: {', '.join(sorted(unknown))}; there are {', '.join(LOOPS)}")
+        raise pytest.UsageError(
+            f"--loops: no such loop: {', '.join(sorted(unknown))}; there are {', '.join(LOOPS)}"
+        )
     if "oxio" in config.loops:
         try:
             importlib.import_module("oxio").new_event_loop  # noqa: B018 (a namespace package imports without it)
         except (ImportError, AttributeError) as error:
-            raise pytest.UsageError(f"oxio cannot be imported ({error}): build it, or pass --loops asyncio") from error
+            raise pytest.UsageError(
+                f"oxio cannot be imported ({error}): build it, or pass --loops asyncio"
+            ) from error
     # pytest redirects stderr during a test: the last resort must write to the real one.
     config.real_stderr = os.fdopen(os.dup(2), "w")
 

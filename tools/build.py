@@ -43,7 +43,7 @@ def compile_extension(release: bool) -> pathlib.Path:
     command = ["cargo", "build", "--quiet", "--package", "oxio-py", "--lib"]
     if release:
         command.append("--release")
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         sys.exit(done.returncode)
     return target / ("release" if release else "debug") / "lib_oxio.so"
@@ -53,7 +53,11 @@ def link_package() -> pathlib.Path:
     """A second package directory whose Python files are links to the first's, so that both kinds of build coexist."""
     package = BUILD / "release/python/oxio"
     package.mkdir(parents=True, exist_ok=True)
-    wanted = {entry.name: entry for entry in SOURCE.iterdir() if entry.suffix != ".so" and entry.name != "__pycache__"}
+    wanted = {
+        entry.name: entry
+        for entry in SOURCE.iterdir()
+        if entry.suffix != ".so" and entry.name != "__pycache__"
+    }
     for entry in package.iterdir():
         if entry.is_symlink() and entry.name not in wanted:
             entry.unlink()

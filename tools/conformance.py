@@ -47,7 +47,9 @@ BETWEEN_TESTS_LIMIT = 60.0
 KILL_GRACE = 3.0
 STDERR_TAIL = 60
 
-OK, FAIL, ERROR, SKIP, EXPECTED, HANG, CRASH = "ok", "fail", "error", "skip", "expected failure", "hang", "crash"
+# What can become of a test; the first five are the worker's words.
+OK, FAIL, ERROR, SKIP, EXPECTED = "ok", "fail", "error", "skip", "expected failure"
+HANG, CRASH = "hang", "crash"
 PASSING = (OK, EXPECTED)
 
 
@@ -288,10 +290,15 @@ class Terms:
         return exemptions
 
     def is_out_of_scope(self, test_id: str, minor: str) -> bool:
-        return any([exemption.covers(test_id, minor) for exemption in self.out_of_scope])
+        return self._reason(self.out_of_scope, test_id, minor) is not None
 
     def expected_reason(self, test_id: str, minor: str) -> str | None:
-        reasons = [exemption.reason for exemption in self.expected if exemption.covers(test_id, minor)]
+        return self._reason(self.expected, test_id, minor)
+
+    @staticmethod
+    def _reason(exemptions: list[Exemption], test_id: str, minor: str) -> str | None:
+        # All are asked, not only the first that covers it: `unmatched` wants to know of each.
+        reasons = [exemption.reason for exemption in exemptions if exemption.covers(test_id, minor)]
         return reasons[0] if reasons else None
 
     def unmatched(self, minors: set[str]) -> list[str]:
@@ -350,6 +357,7 @@ class Baseline:
         with tempfile.TemporaryDirectory() as home:
             done = subprocess.run(
                 [*self._interpreter.command, str(WORKER), "list"],
+                check=False,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -367,14 +375,18 @@ class Baseline:
             return
         print(f"  baseline: {count(missing)} tests on stock asyncio", flush=True)
         fresh = Runner(self._interpreter, STOCK, limit, jobs).run(missing, {})
-        retry = pick(missing, lambda test_id: test_id in fresh and fresh[test_id].kind not in (*PASSING, SKIP))
+        retry = pick(
+            missing, lambda test_id: test_id in fresh and fresh[test_id].kind not in (*PASSING, SKIP)
+        )
         fresh.update(one_by_one(self._interpreter, STOCK, limit, retry))
         self.outcomes.update(fresh)
         self._save()
 
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        outcomes = {test_id: dataclasses.asdict(outcome) for test_id, outcome in sorted(self.outcomes.items())}
+        outcomes = {
+            test_id: dataclasses.asdict(outcome) for test_id, outcome in sorted(self.outcomes.items())
+        }
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps({"listing": self.listing, "outcomes": outcomes}, indent=0))
         part.replace(self._path)
@@ -400,7 +412,9 @@ def one_by_one(interpreter: Interpreter, target: Target, limit: float, plan) -> 
     return results
 
 
-def plan_for(baseline: Baseline, terms: Terms, minor: str, modules: list[str], pattern: str) -> dict[TestClass, list[str]]:
+def plan_for(
+    baseline: Baseline, terms: Terms, minor: str, modules: list[str], pattern: str
+) -> dict[TestClass, list[str]]:
     plan = {
         TestClass(module, name): methods
         for module in modules
@@ -461,12 +475,16 @@ def ids(plan: dict[TestClass, list[str]]) -> list[str]:
     return [test_class.test_id(method) for test_class, methods in plan.items() for method in methods]
 
 
-def classify(test_id: str, stock: Outcome, ours: Outcome | None, terms: Terms, minor: str, score: Score) -> None:
+def classify(
+    test_id: str, stock: Outcome, ours: Outcome | None, terms: Terms, minor: str, score: Score
+) -> None:
     reason = terms.expected_reason(test_id, minor)
     passes = ours is not None and ours.kind in PASSING
     if reason is not None:
         if passes:
-            score.failures.append((test_id, "passes, though expectations.toml expects a failure: remove the line"))
+            score.failures.append(
+                (test_id, "passes, though expectations.toml expects a failure: remove the line")
+            )
         else:
             score.expected += 1
     elif stock.kind == SKIP:
@@ -504,7 +522,9 @@ def show(score: Score, verbose: bool) -> None:
 
 def build(interpreter: Interpreter) -> bool:
     started = time.monotonic()
-    done = subprocess.run([*interpreter.command, str(ROOT / "tools/build.py")], stdin=subprocess.DEVNULL, cwd=ROOT)
+    done = subprocess.run(
+        [*interpreter.command, str(ROOT / "tools/build.py")], check=False, stdin=subprocess.DEVNULL, cwd=ROOT
+    )
     print(f"  build ({time.monotonic() - started:.0f} s)", flush=True)
     return done.returncode == 0
 
@@ -514,6 +534,7 @@ def reaches_oxio(interpreter: Interpreter, package: pathlib.Path) -> bool:
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [*interpreter.command, str(WORKER), "check"],
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -548,19 +569,26 @@ def named(name: str) -> Interpreter:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--python", action="append", help="3.12, sid, or a path; may be repeated (default: all found)")
+    parser.add_argument(
+        "--python", action="append", help="3.12, sid, or a path; may be repeated (default: all found)"
+    )
     parser.add_argument("--module", action="append", help="only this test module; may be repeated")
     parser.add_argument("--test", default="*", help="only test ids that match this pattern")
     parser.add_argument("--target", default="oxio", choices=["oxio", "stock"])
     parser.add_argument("--baseline", action="store_true", help="only run stock asyncio")
     parser.add_argument(
-        "--package", type=pathlib.Path, default=ROOT / "python", help="the folder to import oxio from (default python/)"
+        "--package",
+        type=pathlib.Path,
+        default=ROOT / "python",
+        help="the folder to import oxio from (default python/)",
     )
     parser.add_argument("--no-build", action="store_true", help="use the extension that is there")
     parser.add_argument("--no-sid", action="store_true", help="do not use or make a Debian sid root for 3.14")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one test (default 60)")
     parser.add_argument("--jobs", type=int, default=2, help="test processes at a time (default 2)")
-    parser.add_argument("--retry", type=int, default=20, help="try regressions again alone when there are at most so many")
+    parser.add_argument(
+        "--retry", type=int, default=20, help="try regressions again alone when there are at most so many"
+    )
     parser.add_argument("--json", metavar="FILE", help="write every outcome there")
     parser.add_argument("--verbose", action="store_true", help="print every traceback")
     return parser.parse_args()
@@ -578,11 +606,20 @@ def main() -> int:
         if not interpreter.has_tests:
             print("  has no test.test_asyncio: not run")
             continue
-        if options.target == "oxio" and not options.baseline and not options.no_build and not build(interpreter):
+        if (
+            options.target == "oxio"
+            and not options.baseline
+            and not options.no_build
+            and not build(interpreter)
+        ):
             print("  FAILED build")
             failed += 1
             continue
-        if options.target == "oxio" and not options.baseline and not reaches_oxio(interpreter, options.package):
+        if (
+            options.target == "oxio"
+            and not options.baseline
+            and not reaches_oxio(interpreter, options.package)
+        ):
             failed += 1
             continue
         score = judge(interpreter, options, terms)
@@ -591,13 +628,21 @@ def main() -> int:
         passed += score.passed
         failed += len(score.failures)
         skipped += score.not_counted
-    if ran and not options.module and options.test == "*" and not options.baseline and options.target == "oxio":
+    if (
+        ran
+        and not options.module
+        and options.test == "*"
+        and not options.baseline
+        and options.target == "oxio"
+    ):
         for pattern in terms.unmatched(set(ran)):
             print(f"FAILED {pattern}: names no test: remove it from {EXPECTATIONS.relative_to(ROOT)}")
             failed += 1
     if options.json:
         document = {
-            minor: {test_id: dataclasses.asdict(outcome) for test_id, outcome in sorted(score.results.items())}
+            minor: {
+                test_id: dataclasses.asdict(outcome) for test_id, outcome in sorted(score.results.items())
+            }
             for minor, score in ran.items()
         }
         pathlib.Path(options.json).write_text(json.dumps(document, indent=1))

@@ -187,7 +187,11 @@ def tail(err) -> str:
 def tests_of(module) -> dict[str, list[str]]:
     found = {}
     for name, value in vars(module).items():
-        if isinstance(value, type) and issubclass(value, unittest.TestCase) and value.__module__ == module.__name__:
+        if (
+            isinstance(value, type)
+            and issubclass(value, unittest.TestCase)
+            and value.__module__ == module.__name__
+        ):
             methods = unittest.defaultTestLoader.getTestCaseNames(value)
             if methods:
                 found[name] = list(methods)

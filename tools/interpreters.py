@@ -52,7 +52,13 @@ def probe(command: list[str]) -> Interpreter | None:
     """Asks the interpreter about itself. None when it does not run or is not one oxio is for."""
     try:
         done = subprocess.run(
-            [*command, "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd=ROOT
+            [*command, "-c", PROBE],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
         )
         about = json.loads(done.stdout) if done.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired, ValueError):
@@ -60,14 +66,20 @@ def probe(command: list[str]) -> Interpreter | None:
     if about is None or about["implementation"] != "CPython" or about["free_threaded"]:
         return None
     # A pyenv shim picks a version by the working directory: keep the interpreter it picked now.
-    found = Interpreter((*command[:-1], about["executable"]), about["version"], about["build"], about["has_tests"])
+    found = Interpreter(
+        (*command[:-1], about["executable"]), about["version"], about["build"], about["has_tests"]
+    )
     return found if found.minor in VERSIONS else None
 
 
 def sid() -> Interpreter | None:
     """CPython 3.14 from a Debian sid root, made when it is missing. None, after one sentence, when that cannot be."""
     made = subprocess.run(
-        [ROOT / "tools/sid_root.sh"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=1800
+        [ROOT / "tools/sid_root.sh"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        timeout=1800,
     )
     if made.returncode == UNAVAILABLE:
         return None

@@ -95,7 +95,14 @@ def test_localhost_resolves_as_sockets_getaddrinfo_resolves_it(run):
 
 @pytest.mark.parametrize(
     "address",
-    [("127.0.0.1", 80), ("127.0.0.1", 0), ("::1", 443), ("fe80::1%lo", 80), ("::1", 80, 0, 0), ("fe80::1", 80, 0, 1)],
+    [
+        ("127.0.0.1", 80),
+        ("127.0.0.1", 0),
+        ("::1", 443),
+        ("fe80::1%lo", 80),
+        ("::1", 80, 0, 0),
+        ("fe80::1", 80, 0, 1),
+    ],
 )
 def test_getnameinfo_answers_as_sockets_getnameinfo(run, address):
     flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV

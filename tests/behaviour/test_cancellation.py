@@ -153,7 +153,9 @@ def test_cancel_after_the_awaited_future_is_done_still_cancels(run):
     run(main())
 
 
-@pytest.mark.parametrize("messages, expected", [([None], ()), (["first"], ("first",)), (["first", "second"], ("first",))])
+@pytest.mark.parametrize(
+    "messages, expected", [([None], ()), (["first"], ("first",)), (["first", "second"], ("first",))]
+)
 def test_the_message_of_the_cancel_that_took_effect_arrives(run, messages, expected):
     async def main():
         task = asyncio.create_task(asyncio.sleep(60))

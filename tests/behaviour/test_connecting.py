@@ -58,7 +58,9 @@ def test_the_next_address_is_tried_when_one_refuses(run, monkeypatch):
         async with await serve(Echo, "tcp", None) as server:
             good = server.sockets[0].getsockname()
             await answer_look_ups_with(monkeypatch, ("127.0.0.1", refused_port()), good)
-            transport, client = await asyncio.get_running_loop().create_connection(Recorder, "name.invalid", 1)
+            transport, client = await asyncio.get_running_loop().create_connection(
+                Recorder, "name.invalid", 1
+            )
             assert transport.get_extra_info("peername") == good
             transport.close()
             await client.wait_lost()
@@ -67,7 +69,9 @@ def test_the_next_address_is_tried_when_one_refuses(run, monkeypatch):
     run(main())
 
 
-@pytest.mark.parametrize("options", [{"happy_eyeballs_delay": 0.05}, {"happy_eyeballs_delay": 0.05, "interleave": 1}])
+@pytest.mark.parametrize(
+    "options", [{"happy_eyeballs_delay": 0.05}, {"happy_eyeballs_delay": 0.05, "interleave": 1}]
+)
 def test_happy_eyeballs_finds_the_address_that_answers(run, monkeypatch, options):
     async def main():
         async with await serve(Echo, "tcp", None) as server:

@@ -233,7 +233,9 @@ def test_an_eager_start_inside_a_step_gives_the_current_task_back(run):
     run(main())
 
 
-@pytest.mark.skipif(not hasattr(asyncio.tasks, "_swap_current_task"), reason="this version has no _swap_current_task")
+@pytest.mark.skipif(
+    not hasattr(asyncio.tasks, "_swap_current_task"), reason="this version has no _swap_current_task"
+)
 def test_the_registry_functions_that_libraries_use_work(run):
     # anyio, greenback and trio-asyncio enter, leave and swap the current task themselves.
     async def main():

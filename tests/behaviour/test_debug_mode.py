@@ -100,7 +100,9 @@ def test_a_call_from_another_thread_is_refused(debug_loop, how):
     debug_loop.run_forever()
     thread.join()
     assert len(errors) == 1
-    assert errors[0].startswith("Non-thread-safe operation invoked on an event loop other than the current one")
+    assert errors[0].startswith(
+        "Non-thread-safe operation invoked on an event loop other than the current one"
+    )
 
 
 def test_a_threadsafe_call_from_another_thread_is_fine(debug_loop):
@@ -110,7 +112,9 @@ def test_a_threadsafe_call_from_another_thread_is_fine(debug_loop):
     thread.join()
 
 
-@pytest.mark.parametrize("how", ["call_soon", "call_later", "call_at", "call_soon_threadsafe", "run_in_executor"])
+@pytest.mark.parametrize(
+    "how", ["call_soon", "call_later", "call_at", "call_soon_threadsafe", "run_in_executor"]
+)
 def test_coroutines_and_what_cannot_be_called_are_refused_as_callbacks(debug_loop, how):
     async def coroutine_function():
         pass

@@ -186,7 +186,9 @@ def test_a_task_constructed_with_eager_start_starts_eagerly(run, task_class):
     run(main())
 
 
-@pytest.mark.skipif(not features.CREATE_TASK_KEYWORDS, reason="this version's create_task takes no eager_start")
+@pytest.mark.skipif(
+    not features.CREATE_TASK_KEYWORDS, reason="this version's create_task takes no eager_start"
+)
 def test_create_task_takes_eager_start(run):
     async def main():
         async def quick():

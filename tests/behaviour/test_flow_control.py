@@ -46,7 +46,9 @@ def test_marks_not_given_follow_from_the_other(run, family, given, marks):
     run(main())
 
 
-@pytest.mark.parametrize("given", [{"high": 10, "low": 20}, {"high": -1}, {"low": -1}, {"high": 10, "low": -1}])
+@pytest.mark.parametrize(
+    "given", [{"high": 10, "low": 20}, {"high": -1}, {"low": -1}, {"high": 10, "low": -1}]
+)
 def test_impossible_marks_are_refused(run, family, given):
     async def main():
         async with attached(family) as (protocol, peer):
@@ -121,7 +123,9 @@ def test_pause_and_resume_alternate_and_all_bytes_arrive(run, family, seed):
     async def main():
         async with attached(family, tiny=True) as (protocol, peer):
             low = chance.choice([0, 1, 1000, 16 * 1024])
-            protocol.transport.set_write_buffer_limits(high=low + chance.choice([0, 1, 5000, 48 * 1024]), low=low)
+            protocol.transport.set_write_buffer_limits(
+                high=low + chance.choice([0, 1, 5000, 48 * 1024]), low=low
+            )
 
             async def write():
                 position = 0

@@ -85,9 +85,13 @@ def test_a_child_forked_beside_an_idle_loop_runs_a_loop_of_its_own(loop_name):
     assert lines == ["child 0", "parent well"]
 
 
-@pytest.mark.oxio_only("asyncio shares one epoll with the child: closing there takes the parent's wake-ups away")
+@pytest.mark.oxio_only(
+    "asyncio shares one epoll with the child: closing there takes the parent's wake-ups away"
+)
 @pytest.mark.slow  # starts processes
-@pytest.mark.parametrize("how", ["loop.close()", "globals().pop('loop')", "del loop; import gc; gc.collect()"])
+@pytest.mark.parametrize(
+    "how", ["loop.close()", "globals().pop('loop')", "del loop; import gc; gc.collect()"]
+)
 def test_a_child_that_ends_the_inherited_loop_does_not_disturb_the_parent(loop_name, how):
     lines = fork_output(
         loop_name,

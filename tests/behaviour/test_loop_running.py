@@ -190,7 +190,9 @@ def test_close_lets_go_of_callbacks_that_never_ran(loop):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("where", ["call_soon", "call_later", "reader", "done callback", "task", "threadsafe"])
+@pytest.mark.parametrize(
+    "where", ["call_soon", "call_later", "reader", "done callback", "task", "threadsafe"]
+)
 def test_keyboard_interrupt_and_system_exit_leave_the_loop_which_may_run_again(loop, error, where):
     import socket
 
@@ -461,7 +463,9 @@ def test_an_async_generator_started_after_the_shutdown_is_warned_about(loop, rec
     loop.run_until_complete(loop.shutdown_asyncgens())
     generator = numbers()
     loop.run_until_complete(start())
-    assert any("was scheduled after loop.shutdown_asyncgens() call" in str(w.message) for w in recorded_warnings)
+    assert any(
+        "was scheduled after loop.shutdown_asyncgens() call" in str(w.message) for w in recorded_warnings
+    )
     loop.run_until_complete(generator.aclose())
 
 

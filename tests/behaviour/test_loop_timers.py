@@ -87,7 +87,10 @@ def test_a_timer_of_no_or_negative_delay_runs_in_the_next_turn(loop):
 
 def test_an_infinite_delay_never_comes_and_disturbs_nobody(loop):
     calls = []
-    handles = [loop.call_later(math.inf, calls.append, "never"), loop.call_at(math.inf, calls.append, "never")]
+    handles = [
+        loop.call_later(math.inf, calls.append, "never"),
+        loop.call_at(math.inf, calls.append, "never"),
+    ]
     loop.call_later(0.001, calls.append, "soon")
     run_for(loop, 0.005)
     assert calls == ["soon"]

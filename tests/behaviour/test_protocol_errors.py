@@ -58,12 +58,16 @@ def test_a_raising_eof_received_ends_the_connection_with_that_error(run, family,
         async with attached(family, raising(base, "eof_received")) as (protocol, peer):
             peer.shutdown(socket.SHUT_WR)
             assert str(await protocol.wait_lost()) == "bad eof_received"
-        assert [context["message"] for context in contexts] == ["Fatal error: protocol.eof_received() call failed."]
+        assert [context["message"] for context in contexts] == [
+            "Fatal error: protocol.eof_received() call failed."
+        ]
 
     run(main())
 
 
-@pytest.mark.parametrize("buffer", [b"", bytearray(), memoryview(b"")], ids=["bytes", "bytearray", "memoryview"])
+@pytest.mark.parametrize(
+    "buffer", [b"", bytearray(), memoryview(b"")], ids=["bytes", "bytearray", "memoryview"]
+)
 def test_an_empty_buffer_from_get_buffer_ends_the_connection(run, family, buffer):
     class Empty(BufferedRecorder):
         def get_buffer(self, sizehint):
@@ -77,7 +81,9 @@ def test_an_empty_buffer_from_get_buffer_ends_the_connection(run, family, buffer
             error = await protocol.wait_lost()
             assert isinstance(error, RuntimeError)
             assert "get_buffer() returned an empty buffer" in str(error)
-        assert [context["message"] for context in contexts] == ["Fatal error: protocol.get_buffer() call failed."]
+        assert [context["message"] for context in contexts] == [
+            "Fatal error: protocol.get_buffer() call failed."
+        ]
 
     run(main())
 
@@ -101,7 +107,8 @@ def test_a_buffer_that_cannot_be_written_to_ends_the_connection(run, family, buf
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize(
-    "base, method", [(Recorder, "data_received"), (BufferedRecorder, "buffer_updated"), (Recorder, "connection_lost")]
+    "base, method",
+    [(Recorder, "data_received"), (BufferedRecorder, "buffer_updated"), (Recorder, "connection_lost")],
 )
 def test_exits_leave_the_loop_from_within_a_protocol(loop, family, base, method, error):
     contexts = record_errors(loop)

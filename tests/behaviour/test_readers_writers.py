@@ -183,7 +183,9 @@ def test_a_pipe_without_readers_wakes_the_writer(loop):
 def test_a_pipe_without_writers_wakes_the_reader(loop):
     reader, writer = os.pipe()
     received = []
-    loop.add_reader(reader, lambda: (received.append(os.read(reader, 10)), loop.remove_reader(reader), loop.stop()))
+    loop.add_reader(
+        reader, lambda: (received.append(os.read(reader, 10)), loop.remove_reader(reader), loop.stop())
+    )
     loop.call_later(0.002, os.close, writer)
     loop.run_forever()
     os.close(reader)
@@ -203,7 +205,11 @@ def test_a_regular_file_is_refused_with_permission_error(loop):
 
 @pytest.mark.parametrize("bad", [-1, "no file", None, object(), 1.5])
 def test_what_is_no_file_is_refused(loop, bad):
-    for call in (lambda: loop.add_reader(bad, print), lambda: loop.remove_reader(bad), lambda: loop.add_writer(bad, print)):
+    for call in (
+        lambda: loop.add_reader(bad, print),
+        lambda: loop.remove_reader(bad),
+        lambda: loop.add_writer(bad, print),
+    ):
         with pytest.raises((ValueError, TypeError)):
             call()
 
@@ -246,8 +252,12 @@ def test_a_reader_may_remove_another_that_is_ready_in_the_same_turn(loop):
     pairs = [socket.socketpair() for _ in range(2)]
     (first, first_peer), (second, second_peer) = pairs
     calls = []
-    loop.add_reader(first, lambda: (calls.append("first"), loop.remove_reader(first), loop.remove_reader(second)))
-    loop.add_reader(second, lambda: (calls.append("second"), loop.remove_reader(first), loop.remove_reader(second)))
+    loop.add_reader(
+        first, lambda: (calls.append("first"), loop.remove_reader(first), loop.remove_reader(second))
+    )
+    loop.add_reader(
+        second, lambda: (calls.append("second"), loop.remove_reader(first), loop.remove_reader(second))
+    )
     first_peer.send(b"x")
     second_peer.send(b"x")
     run_for(loop)
@@ -307,7 +317,9 @@ def test_readers_run_in_the_context_they_were_added_in(loop, pair):
     assert seen == ["adder"]
 
 
-@pytest.mark.oxio_only("asyncio keeps the old entry: its next add_reader fails with FileNotFoundError or is never called")
+@pytest.mark.oxio_only(
+    "asyncio keeps the old entry: its next add_reader fails with FileNotFoundError or is never called"
+)
 def test_a_number_closed_without_removal_and_used_again_serves_its_new_owner(loop):
     old, old_peer = socket.socketpair()
     number = old.fileno()

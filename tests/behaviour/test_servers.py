@@ -288,7 +288,9 @@ def test_an_abstract_unix_socket_needs_no_file(run):
     run(main())
 
 
-@pytest.mark.skipif(not features.CLEANUP_SOCKET, reason="this version's create_unix_server takes no cleanup_socket")
+@pytest.mark.skipif(
+    not features.CLEANUP_SOCKET, reason="this version's create_unix_server takes no cleanup_socket"
+)
 @pytest.mark.parametrize("cleanup", [True, False])
 def test_a_closed_unix_server_removes_its_socket_file_unless_told_not_to(run, tmp_path, cleanup):
     async def main():
@@ -302,7 +304,9 @@ def test_a_closed_unix_server_removes_its_socket_file_unless_told_not_to(run, tm
     run(main())
 
 
-@pytest.mark.skipif(not features.CLEANUP_SOCKET, reason="this version's create_unix_server takes no cleanup_socket")
+@pytest.mark.skipif(
+    not features.CLEANUP_SOCKET, reason="this version's create_unix_server takes no cleanup_socket"
+)
 def test_a_socket_file_that_another_server_put_there_is_left_alone(run, tmp_path):
     async def main():
         loop = asyncio.get_running_loop()

@@ -35,7 +35,9 @@ def test_sock_recv_returns_what_is_there_or_waits_for_it(run, pair):
     run(main())
 
 
-@pytest.mark.parametrize("wrap", [bytearray, lambda data: memoryview(bytearray(data))], ids=["bytearray", "memoryview"])
+@pytest.mark.parametrize(
+    "wrap", [bytearray, lambda data: memoryview(bytearray(data))], ids=["bytearray", "memoryview"]
+)
 def test_sock_recv_into_fills_a_buffer(run, pair, wrap):
     ours, peer = pair
 
@@ -67,7 +69,9 @@ def test_sock_sendall_sends_all_however_slow_the_reader(run, pair):
     run(main())
 
 
-@pytest.mark.parametrize("data", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")], ids=["bytes", "bytearray", "view"])
+@pytest.mark.parametrize(
+    "data", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")], ids=["bytes", "bytearray", "view"]
+)
 def test_sock_sendall_takes_any_buffer(run, pair, data):
     ours, peer = pair
 

@@ -68,7 +68,9 @@ def test_pipes_are_read_and_written(run):
 
 @pytest.mark.slow  # starts processes
 def test_subprocesses_talk_and_their_exit_is_noticed(run):
-    program = "import sys; data = sys.stdin.read(); print(data[::-1]); print('error', file=sys.stderr); sys.exit(3)"
+    program = (
+        "import sys; data = sys.stdin.read(); print(data[::-1]); print('error', file=sys.stderr); sys.exit(3)"
+    )
 
     async def main():
         process = await asyncio.create_subprocess_exec(
@@ -97,9 +99,19 @@ def certificate(tmp_path_factory):
     if shutil.which("openssl") is None:
         pytest.skip("makes a certificate with the openssl program, which is not installed")
     folder = tmp_path_factory.mktemp("certificate")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    )
     subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key", "-out", folder / "cert"],
+        [
+            *command.split(),
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            folder / "key",
+            "-out",
+            folder / "cert",
+        ],
         check=True,
         capture_output=True,
         timeout=20,
@@ -139,10 +151,14 @@ def test_a_wrong_certificate_is_refused_with_the_verification_error(run, certifi
 
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        async with await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, ssl=server_context) as server:
+        async with await asyncio.start_server(
+            lambda r, w: None, "127.0.0.1", 0, ssl=server_context
+        ) as server:
             with pytest.raises(ssl.SSLCertVerificationError):
                 await asyncio.open_connection(
-                    *server.sockets[0].getsockname(), ssl=ssl.create_default_context(), server_hostname="localhost"
+                    *server.sockets[0].getsockname(),
+                    ssl=ssl.create_default_context(),
+                    server_hostname="localhost",
                 )
             await asyncio.sleep(0.005)
 

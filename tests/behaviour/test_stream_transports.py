@@ -268,7 +268,13 @@ def test_only_bytes_may_be_written(run, family, bad):
 
 @pytest.mark.parametrize(
     "data",
-    [b"bytes", bytearray(b"bytes"), memoryview(b"bytes"), memoryview(b"_bytes_")[1:-1], array.array("B", b"bytes")],
+    [
+        b"bytes",
+        bytearray(b"bytes"),
+        memoryview(b"bytes"),
+        memoryview(b"_bytes_")[1:-1],
+        array.array("B", b"bytes"),
+    ],
     ids=["bytes", "bytearray", "memoryview", "slice", "array"],
 )
 def test_anything_with_a_buffer_may_be_written(run, family, data):
@@ -331,8 +337,12 @@ def test_writelines_takes_mixed_buffers(run, family):
     run(main())
 
 
-@pytest.mark.oxio_only("later asyncio keeps a view of a mutable buffer and sends what was written into it since")
-@pytest.mark.parametrize("wrap", [bytearray, lambda data: memoryview(bytearray(data))], ids=["bytearray", "memoryview"])
+@pytest.mark.oxio_only(
+    "later asyncio keeps a view of a mutable buffer and sends what was written into it since"
+)
+@pytest.mark.parametrize(
+    "wrap", [bytearray, lambda data: memoryview(bytearray(data))], ids=["bytearray", "memoryview"]
+)
 @pytest.mark.parametrize("how", ["write", "writelines"])
 def test_a_buffer_changed_after_write_is_sent_as_it_was(run, family, wrap, how):
     message = random.Random(3).randbytes(500_000)
@@ -465,7 +475,12 @@ def test_transports_are_transports_to_everybody(run, family):
     async def main():
         async with attached(family) as (protocol, peer):
             transport = protocol.transport
-            for kind in (asyncio.Transport, asyncio.ReadTransport, asyncio.WriteTransport, asyncio.BaseTransport):
+            for kind in (
+                asyncio.Transport,
+                asyncio.ReadTransport,
+                asyncio.WriteTransport,
+                asyncio.BaseTransport,
+            ):
                 assert isinstance(transport, kind)
             assert transport.get_protocol() is protocol
             assert "Transport" in repr(transport)

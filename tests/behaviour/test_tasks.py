@@ -599,7 +599,9 @@ def test_a_task_factory_may_return_what_is_no_task(loop, future_class):
     assert loop.run_until_complete(loop.create_task(returns())) == "from the factory"
 
 
-@pytest.mark.skipif(not features.CREATE_TASK_KEYWORDS, reason="this version's create_task takes no other keywords")
+@pytest.mark.skipif(
+    not features.CREATE_TASK_KEYWORDS, reason="this version's create_task takes no other keywords"
+)
 def test_a_task_factory_gets_the_keywords_of_create_task(loop, task_class):
     seen = []
 

@@ -6,8 +6,8 @@ import os
 import pytest
 
 aiofiles = pytest.importorskip("aiofiles", reason="needs aiofiles")
-import aiofiles.os  # noqa: E402
-import aiofiles.tempfile  # noqa: E402
+import aiofiles.os
+import aiofiles.tempfile
 
 
 def test_a_file_written_is_read_back(run, tmp_path):

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 aiohttp = pytest.importorskip("aiohttp", reason="needs aiohttp")
-from aiohttp import web  # noqa: E402
+from aiohttp import web
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -116,7 +116,10 @@ def visit(run):
         async def main():
             site = Site()
             connections = aiohttp.TCPConnector(limit=connector or 100)
-            async with served(site, **options) as address, aiohttp.ClientSession(connector=connections) as session:
+            async with (
+                served(site, **options) as address,
+                aiohttp.ClientSession(connector=connections) as session,
+            ):
                 await visitor(session, address, site)
 
         run(main())

@@ -6,10 +6,9 @@ import threading
 import pytest
 
 anyio = pytest.importorskip("anyio", reason="needs anyio")
-import anyio.from_thread  # noqa: E402
-import anyio.lowlevel  # noqa: E402
-import anyio.to_process  # noqa: E402
-import anyio.to_thread  # noqa: E402
+import anyio.from_thread
+import anyio.lowlevel
+import anyio.to_thread
 
 
 @pytest.fixture

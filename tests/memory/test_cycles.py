@@ -137,7 +137,6 @@ def test_a_pending_task_in_a_cycle_with_its_future_is_collected_with_its_loop(lo
     turn(loop)
     loop.close()
     del bird, task
-    loop_factory = None  # noqa: F841
     assert_dead()
 
 
@@ -275,10 +274,10 @@ def test_a_closed_loop_in_a_cycle_of_its_own(loop_module, canary):
     loop, bird = loop_module.new_event_loop(), make()
     gone = weakref.ref(loop)
     loop.bird = bird
-    loop.set_exception_handler(lambda loop, context: bird)
-    loop.set_task_factory(lambda loop, coroutine, **options: bird)
+    loop.set_exception_handler(lambda loop, context, bird=bird: None)
+    loop.set_task_factory(lambda loop, coroutine, bird=bird, **options: None)
     bird.holds.append(loop)
-    loop.run_until_complete(loop.create_future()) if False else turn(loop)
+    turn(loop)
     loop.close()
     del loop, bird
     assert_dead()

@@ -264,7 +264,9 @@ def test_reference_counts_of_shared_objects_stay(run):
         before = {name: sys.getrefcount(thing) for name, thing in watched.items()}
         await many(1000)
         after = {name: sys.getrefcount(thing) for name, thing in watched.items()}
-        drifted = {name: after[name] - before[name] for name in watched if abs(after[name] - before[name]) > 50}
+        drifted = {
+            name: after[name] - before[name] for name in watched if abs(after[name] - before[name]) > 50
+        }
         assert drifted == {}
 
     run(main())

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 oxio = pytest.importorskip("oxio", reason="needs oxio built")
-from oxio import _oxio  # noqa: E402
+from oxio import _oxio
 
 
 @pytest.fixture
@@ -48,7 +48,11 @@ def test_a_native_task_is_a_native_future(loop):
 
 def test_create_task_ensure_future_and_run_make_native_tasks(loop):
     async def main():
-        kinds = [type(asyncio.current_task()), type(asyncio.create_task(nothing())), type(asyncio.ensure_future(nothing()))]
+        kinds = [
+            type(asyncio.current_task()),
+            type(asyncio.create_task(nothing())),
+            type(asyncio.ensure_future(nothing())),
+        ]
         async with asyncio.TaskGroup() as group:
             kinds.append(type(group.create_task(nothing())))
         return kinds

@@ -67,7 +67,9 @@ def missing_in(ours, stock):
         p for p in stock.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     if len(stock_positional) > len(our_positional) and not any_positional:
-        missing.append(f"takes {len(our_positional)} arguments by position rather than {len(stock_positional)}")
+        missing.append(
+            f"takes {len(our_positional)} arguments by position rather than {len(stock_positional)}"
+        )
     for name, parameter in stock.parameters.items():
         mine = ours.parameters.get(name)
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -84,9 +86,9 @@ def missing_in(ours, stock):
             missing.append("no *" + name)
         elif parameter.kind is parameter.VAR_KEYWORD and not any_keyword:
             missing.append("no **" + name)
-    required = {
-        p.name for p in our_positional[len(stock_positional) :] if p.default is p.empty
-    } | {p.name for p in ours.parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+    required = {p.name for p in our_positional[len(stock_positional) :] if p.default is p.empty} | {
+        p.name for p in ours.parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+    }
     missing += [f"demands {name}" for name in sorted(required - set(stock.parameters))]
     return missing
 
@@ -127,7 +129,8 @@ def test_coroutine_methods_are_coroutine_methods(pairs, who):
     different = [
         name
         for name in public_names(stock)
-        if inspect.iscoroutinefunction(getattr(stock, name)) and not inspect.iscoroutinefunction(getattr(ours, name))
+        if inspect.iscoroutinefunction(getattr(stock, name))
+        and not inspect.iscoroutinefunction(getattr(ours, name))
     ]
     assert different == []
 

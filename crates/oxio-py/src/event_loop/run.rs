@@ -44,6 +44,7 @@ pub fn run_once(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
         if result.is_err() || state.is_stopping(py) || state.running_thread(py).is_none() {
             // Nobody runs any more, so there is no current task.
             leave_current(event_loop)?;
+            state.show_ready(py);
             return result;
         }
     }

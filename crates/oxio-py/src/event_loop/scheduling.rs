@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::future::{future_class, new_future, woken_task};
 use crate::handle::{new_handle, new_timer};
 use crate::interop::imports::{Imports, Replaceable, interned};
+use crate::interop::layout::hide_from_collector;
 use crate::scheduler::{Loop, Runnable};
 use crate::task::{NewTask, new_task, task_class};
 
@@ -35,8 +36,17 @@ pub fn call_soon<'py>(
         return new_handle(event_loop, callback, args, context);
     }
     let handle = new_handle(event_loop, callback, args, context)?;
+    hide_while_running(state, &handle);
     state.push(py, Runnable::Handle(handle.clone().unbind()));
     Ok(handle)
+}
+
+/// A running loop is alive, and so is what its queue refers to: the collector need not look. When the loop stops it
+/// shows what is left (`run::run_once`).
+fn hide_while_running(state: &Loop, handle: &Bound<'_, PyAny>) {
+    if state.running_thread(handle.py()).is_some() {
+        hide_from_collector(handle);
+    }
 }
 
 /// `call_soon_threadsafe(callback, *args, context=None)`.
@@ -63,6 +73,7 @@ pub fn call_soon_threadsafe<'py>(
         }
         None => {
             let handle = new_handle(event_loop, callback, args, context)?;
+            hide_while_running(state, &handle);
             (handle.clone(), Runnable::Handle(handle.unbind()))
         }
     };

@@ -19,6 +19,7 @@ use std::mem::offset_of;
 use std::ptr;
 
 use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
@@ -639,6 +640,50 @@ pub fn handle_is_cancelled(handle: &Py<PyAny>) -> bool {
     // SAFETY: the queue only holds objects that were made as handles; a pointer-sized read of a live object
     // (the queue owns a reference). The queue is only used while attached.
     unsafe { (*handle.as_ptr().cast::<HandleObject>()).cancelled == ffi::Py_True() }
+}
+
+/// Hides a queued handle from the collector, which would look at each of a hundred thousand queued handles again and
+/// again. Whoever owns it shows it again with [`show_to_collector`] when it may be shared, and until then visits its
+/// slots on its behalf with [`visit_hidden_handle`].
+///
+/// `handle` must be an instance of oxio's Handle itself, not of a subclass with memory of its own.
+pub fn hide_from_collector(handle: &Bound<'_, PyAny>) {
+    // SAFETY: a live object of a type with the collector's header; untracking twice does nothing.
+    unsafe { ffi::PyObject_GC_UnTrack(handle.as_ptr().cast()) };
+}
+
+/// Tracks a handle that somebody else holds too: from now on it may be part of a cycle that only the collector sees.
+pub fn show_to_collector(handle: &Py<PyAny>, _py: Python<'_>) {
+    // SAFETY: a live object of a type with the collector's header, all of whose slots are valid or NULL.
+    unsafe {
+        let object = handle.as_ptr();
+        if ffi::Py_REFCNT(object) > 1 && ffi::PyObject_GC_IsTracked(object) == 0 {
+            ffi::PyObject_GC_Track(object.cast());
+        }
+    }
+}
+
+/// Visits what a hidden handle refers to, for its only owner.
+///
+/// With a second owner nothing is visited: what the handle refers to is then kept alive, which is right while that
+/// owner may use it.
+pub fn visit_hidden_handle(
+    handle: &Py<PyAny>,
+    visit: &PyVisit<'_>,
+) -> Result<(), PyTraverseError> {
+    let object = handle.as_ptr();
+    // SAFETY: the queue owns a reference; no reference count changes while the collector traverses.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object) != 0 || ffi::Py_REFCNT(object) > 1 {
+            return Ok(());
+        }
+        let first = object.byte_add(HANDLE_SLOTS.first).cast::<Option<Py<PyAny>>>();
+        for index in 0..HANDLE_SLOTS.count {
+            // A slot is a reference or NULL, which is what `Option<Py>` is made of; it is only borrowed here.
+            visit.call(&*first.add(index))?;
+        }
+    }
+    Ok(())
 }
 
 /// `isinstance` by the type's real bases, without `__class__` and `__instancecheck__`.

@@ -167,11 +167,12 @@ impl Loop {
         ready.push(runnable);
     }
 
-    /// Queues an entry from any thread and wakes the loop if it sleeps.
+    /// Queues an entry from any thread and wakes the loop if it sleeps. While nobody runs the loop the entry goes
+    /// straight into the ready queue, where the collector sees it.
     ///
     /// With [`Waker::wake`] the only way into a loop from another thread.
     pub fn push_threadsafe(&self, py: Python<'_>, runnable: Runnable) {
-        if self.is_running_here(py) {
+        if self.is_running_here(py) || self.running.get(py).is_none() {
             self.push(py, runnable);
         } else if self.inbox.push(runnable) {
             self.waker.wake();
@@ -193,7 +194,15 @@ impl Loop {
     }
 
     pub fn pop_ready(&self, py: Python<'_>) -> Option<Runnable> {
-        self.ready.borrow(py).pop()
+        let runnable = self.ready.borrow(py).pop()?;
+        runnable.release(py);
+        Some(runnable)
+    }
+
+    /// Lets the collector see the handles that are left in the queue of a loop that stops.
+    pub fn show_ready(&self, py: Python<'_>) {
+        let _count = self.ready_len(py); // Brings in what other threads sent.
+        self.ready.borrow(py).iter().for_each(|runnable| runnable.release(py));
     }
 
     /// Watches `side` of `fd`; returns the watcher that this one replaces.
@@ -269,6 +278,7 @@ impl Loop {
         let ready = self.ready.borrow(py).take();
         let timers = self.timers.borrow(py).take();
         let pending = self.pending.borrow(py).take();
+        ready.iter().chain(&from_threads).for_each(|runnable| runnable.release(py));
         // Dropped here, with no borrow open: finalisers may call back into the loop.
         drop((from_threads, ready, timers, pending));
     }

@@ -5,7 +5,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::watch::Side;
-use crate::interop::layout::handle_is_cancelled;
+use crate::interop::layout::{handle_is_cancelled, show_to_collector, visit_hidden_handle};
 
 /// An entry of the ready queue. It owns what it will run.
 pub enum Runnable {
@@ -26,9 +26,20 @@ pub enum Runnable {
 }
 
 impl Runnable {
+    /// Call when the queue gives up its reference: somebody may hold the handle on.
+    pub fn release(&self, py: Python<'_>) {
+        if let Self::Handle(handle) = self {
+            show_to_collector(handle, py);
+        }
+    }
+
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Handle(handle) | Self::ForeignHandle(handle) => visit.call(handle),
+            Self::Handle(handle) => {
+                visit.call(handle)?;
+                visit_hidden_handle(handle, visit)
+            }
+            Self::ForeignHandle(handle) => visit.call(handle),
             Self::Step { task } => visit.call(task),
             Self::StepError { task, error } => {
                 visit.call(task)?;
