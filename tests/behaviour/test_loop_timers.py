@@ -3,7 +3,6 @@
 import asyncio
 import math
 import random
-import statistics
 import weakref
 
 import pytest
@@ -62,7 +61,8 @@ def test_timers_are_late_by_far_less_than_a_millisecond(loop):
 
     schedule()
     loop.run_forever()
-    assert statistics.median(lateness) < 0.0004
+    # Rounding up to the millisecond makes every one of these late by 0.69 ms; a busy machine makes only some late.
+    assert sorted(lateness)[len(lateness) // 10] < 0.0003
 
 
 @pytest.mark.oxio_only("asyncio's heap is not stable: of many equal deadlines some run out of order")

@@ -86,7 +86,7 @@ PROGRAMS = {
                     print(response.read())
                 self.should_exit = True
 
-        Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off")).run()
+        Server(uvicorn.Config(app, port=0, loop="asyncio", log_config=None, lifespan="off")).run()
         """,
 }
 

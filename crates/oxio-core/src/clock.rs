@@ -105,10 +105,7 @@ mod tests {
         let later = Deadline::now();
         assert!(later >= earlier);
         assert!(earlier.nanos() > 0);
-        assert_eq!(
-            earlier.saturating_duration_since(Deadline::NEVER),
-            Duration::ZERO
-        );
+        assert_eq!(earlier.saturating_duration_since(Deadline::NEVER), Duration::ZERO);
     }
 
     proptest! {

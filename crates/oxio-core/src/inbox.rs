@@ -25,10 +25,7 @@ pub struct Inbox<T> {
 
 impl<T> Inbox<T> {
     pub fn new() -> Self {
-        Self {
-            non_empty: AtomicBool::new(false),
-            items: Mutex::new(VecDeque::new()),
-        }
+        Self { non_empty: AtomicBool::new(false), items: Mutex::new(VecDeque::new()) }
     }
 
     /// Queues `item`. True: it is the first since the reader drained, and the caller must wake the reader.
@@ -120,10 +117,7 @@ mod tests {
             }
         });
         for writer in 0..4 {
-            let items = seen
-                .iter()
-                .filter(|item| item.0 == writer)
-                .map(|item| item.1);
+            let items = seen.iter().filter(|item| item.0 == writer).map(|item| item.1);
             assert!(items.eq(0..1000));
         }
     }

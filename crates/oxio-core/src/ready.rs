@@ -13,9 +13,7 @@ pub struct ReadyQueue<T> {
 
 impl<T> ReadyQueue<T> {
     pub const fn new() -> Self {
-        Self {
-            entries: VecDeque::new(),
-        }
+        Self { entries: VecDeque::new() }
     }
 
     #[inline]
@@ -81,10 +79,7 @@ mod tests {
         assert_eq!(queue.pop(), Some(1));
         queue.push(3);
         assert_eq!(queue.iter().copied().collect::<Vec<_>>(), [2, 3]);
-        assert_eq!(
-            (queue.pop(), queue.pop(), queue.pop()),
-            (Some(2), Some(3), None)
-        );
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(2), Some(3), None));
     }
 
     #[test]

@@ -24,24 +24,18 @@ fn readable_pair() -> (OwnedFd, UnixStream) {
 fn poll<S>(reactor: &Reactor<S>) -> Vec<(Token, Readiness)> {
     let mut events = Events::with_capacity(16);
     let poller = reactor.poller();
-    poller
-        .wait(&mut events, Some(Duration::ZERO))
-        .expect("wait");
+    poller.wait(&mut events, Some(Duration::ZERO)).expect("wait");
     events.iter().collect()
 }
 
 /// The sources that have events. Stale events do not count.
 fn ready_sources(reactor: &Reactor<&'static str>) -> Vec<&'static str> {
     let events = poll(reactor).into_iter();
-    events
-        .filter_map(|(token, _)| reactor.source(token).copied())
-        .collect()
+    events.filter_map(|(token, _)| reactor.source(token).copied()).collect()
 }
 
 fn register(reactor: &mut Reactor<&'static str>, fd: &impl AsRawFd, name: &'static str) -> Token {
-    reactor
-        .register(fd.as_raw_fd(), Interest::READABLE, name)
-        .expect("register")
+    reactor.register(fd.as_raw_fd(), Interest::READABLE, name).expect("register")
 }
 
 fn reactor() -> Reactor<&'static str> {
@@ -63,11 +57,7 @@ fn an_event_of_the_old_file_finds_nobody_after_the_number_is_reused() {
     assert_eq!(seen_before_the_close.len(), 1);
     assert_eq!(reactor.source(seen_before_the_close[0].0), None);
     assert_ne!(old, new);
-    assert_eq!(
-        reactor.deregister(old),
-        None,
-        "a stale token ends nobody's registration"
-    );
+    assert_eq!(reactor.deregister(old), None, "a stale token ends nobody's registration");
     assert_eq!(ready_sources(&reactor), ["new"]);
 }
 
@@ -79,10 +69,7 @@ fn a_changed_interest_reaches_a_file_that_took_over_the_number() {
 
     let (new_file, _new_peer) = readable_pair();
     dup2(&new_file, &mut fd).expect("dup2");
-    assert!(
-        poll(&reactor).is_empty(),
-        "the kernel forgot the closed file by itself"
-    );
+    assert!(poll(&reactor).is_empty(), "the kernel forgot the closed file by itself");
     let both = Interest::READABLE.union(Interest::WRITABLE);
     reactor.set_interest(token, both).expect("set_interest");
     assert_eq!(ready_sources(&reactor), ["source"]);
@@ -96,9 +83,7 @@ fn refresh_finds_a_file_that_took_over_the_number() {
 
     let (new_file, _new_peer) = readable_pair();
     dup2(&new_file, &mut fd).expect("dup2");
-    reactor
-        .set_interest(token, Interest::READABLE)
-        .expect("unchanged");
+    reactor.set_interest(token, Interest::READABLE).expect("unchanged");
     assert!(poll(&reactor).is_empty());
     reactor.refresh(token).expect("refresh");
     assert_eq!(ready_sources(&reactor), ["source"]);
@@ -116,11 +101,7 @@ fn a_file_that_lives_on_in_a_duplicate_delivers_nothing() {
     dup2(&new_file, &mut fd).expect("dup2");
     assert_eq!(reactor.deregister(old), Some("old"));
     register(&mut reactor, &fd, "new");
-    assert_eq!(
-        poll(&reactor).len(),
-        2,
-        "both files are in the kernel's book"
-    );
+    assert_eq!(poll(&reactor).len(), 2, "both files are in the kernel's book");
     assert_eq!(ready_sources(&reactor), ["new"]);
 
     drop(duplicate);
@@ -174,19 +155,13 @@ fn a_regular_file_is_refused_with_permission_denied() {
     let mut reactor = reactor();
     let file = std::fs::File::open("/proc/self/exe").expect("open");
     let fd = file.as_raw_fd();
-    let (error, _) = reactor
-        .register(fd, Interest::READABLE, "file")
-        .expect_err("not pollable");
+    let (error, _) = reactor.register(fd, Interest::READABLE, "file").expect_err("not pollable");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(error.raw_os_error().is_some(), "Python needs the errno");
     assert_eq!((reactor.len(), reactor.lookup(fd)), (0, None));
 
-    let token = reactor
-        .register(fd, Interest::NONE, "file")
-        .expect("unwatched");
-    let error = reactor
-        .set_interest(token, Interest::READABLE)
-        .expect_err("not pollable");
+    let token = reactor.register(fd, Interest::NONE, "file").expect("unwatched");
+    let error = reactor.set_interest(token, Interest::READABLE).expect_err("not pollable");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert_eq!(reactor.interest(token), Some(Interest::NONE));
 }
@@ -196,13 +171,8 @@ fn numbers_that_are_not_open_are_refused_and_do_not_grow_the_table() {
     let mut reactor = reactor();
     for fd in [-1, RawFd::MIN, RawFd::MAX] {
         for interest in [Interest::READABLE, Interest::NONE] {
-            let (error, _) = reactor
-                .register(fd, interest, "none")
-                .expect_err("not open");
-            assert_eq!(
-                error.raw_os_error(),
-                Some(rustix::io::Errno::BADF.raw_os_error())
-            );
+            let (error, _) = reactor.register(fd, interest, "none").expect_err("not open");
+            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()));
             assert_eq!(reactor.lookup(fd), None);
         }
     }
@@ -216,22 +186,16 @@ fn a_hangup_wakes_a_reader_and_an_error_wakes_a_writer() {
     register(&mut reactor, &reader, "reader");
     drop(writer);
     let events = poll(&reactor);
-    let [(_, readiness)] = events[..] else {
-        panic!("{events:?}")
-    };
+    let [(_, readiness)] = events[..] else { panic!("{events:?}") };
     assert!(readiness.is_hangup() && readiness.is_readable() && readiness.is_writable());
     drop(reactor);
 
     let mut reactor = self::reactor();
     let (reader, writer) = std::io::pipe().expect("pipe");
-    reactor
-        .register(writer.as_raw_fd(), Interest::WRITABLE, "writer")
-        .expect("register");
+    reactor.register(writer.as_raw_fd(), Interest::WRITABLE, "writer").expect("register");
     drop(reader);
     let events = poll(&reactor);
-    let [(_, readiness)] = events[..] else {
-        panic!("{events:?}")
-    };
+    let [(_, readiness)] = events[..] else { panic!("{events:?}") };
     assert!(readiness.is_error() && readiness.is_readable() && readiness.is_writable());
 }
 
@@ -246,9 +210,7 @@ fn without_interest_a_hangup_does_not_keep_the_loop_busy() {
     reactor.set_interest(token, Interest::NONE).expect("pause");
     assert!(poll(&reactor).is_empty());
     assert_eq!(reactor.fd(token), Some(ours.as_raw_fd()));
-    reactor
-        .set_interest(token, Interest::READABLE)
-        .expect("resume");
+    reactor.set_interest(token, Interest::READABLE).expect("resume");
     assert_eq!(ready_sources(&reactor), ["source"]);
 }
 
@@ -271,19 +233,13 @@ fn a_reader_and_a_writer_are_told_apart() {
     let (ours, mut theirs) = UnixStream::pair().expect("socketpair");
     let token = register(&mut reactor, &ours, "source");
     assert!(poll(&reactor).is_empty());
-    reactor
-        .set_interest(token, Interest::WRITABLE)
-        .expect("set_interest");
-    let [(_, readiness)] = poll(&reactor)[..] else {
-        panic!("one event")
-    };
+    reactor.set_interest(token, Interest::WRITABLE).expect("set_interest");
+    let [(_, readiness)] = poll(&reactor)[..] else { panic!("one event") };
     assert!(readiness.is_writable() && !readiness.is_readable());
     theirs.write_all(b"x").expect("write");
     let both = Interest::READABLE.union(Interest::WRITABLE);
     reactor.set_interest(token, both).expect("set_interest");
-    let [(_, readiness)] = poll(&reactor)[..] else {
-        panic!("one event")
-    };
+    let [(_, readiness)] = poll(&reactor)[..] else { panic!("one event") };
     assert!(readiness.is_writable() && readiness.is_readable());
 }
 
@@ -300,11 +256,7 @@ fn more_events_than_fit_arrive_in_the_next_waits() {
     for _ in 0..3 {
         reactor.poller().wait(&mut events, None).expect("wait");
         assert_eq!(events.len(), 2);
-        seen.extend(
-            events
-                .iter()
-                .map(|(token, _)| *reactor.source(token).expect("live")),
-        );
+        seen.extend(events.iter().map(|(token, _)| *reactor.source(token).expect("live")));
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
 }
@@ -323,10 +275,7 @@ fn take_sources_ends_all_registrations() {
     assert_eq!(sources, ["changed", "second"]);
     assert!(reactor.is_empty() && reactor.source(token).is_none());
     drop(second);
-    assert!(
-        poll(&reactor).is_empty(),
-        "the kernel does not watch them any more"
-    );
+    assert!(poll(&reactor).is_empty(), "the kernel does not watch them any more");
     register(&mut reactor, &first, "again");
     assert_eq!(ready_sources(&reactor), ["again"]);
 }
@@ -339,15 +288,12 @@ fn a_reactor_that_forgot_the_kernel_changes_only_its_own_book() {
     let token = register(&mut reactor, &fd, "source");
     reactor.forget_kernel();
 
-    reactor
-        .set_interest(token, Interest::NONE)
-        .expect("only noted");
+    reactor.set_interest(token, Interest::NONE).expect("only noted");
     assert_eq!(reactor.deregister(token), Some("source"));
     assert!(reactor.is_empty());
     let still_watched: Vec<_> = poll(&reactor).iter().map(|event| event.0).collect();
     assert_eq!(still_watched, [token], "as a parent's would be");
-    let (error, _) = reactor
-        .register(quiet.as_raw_fd(), Interest::READABLE, "late")
-        .expect_err("inherited");
+    let (error, _) =
+        reactor.register(quiet.as_raw_fd(), Interest::READABLE, "late").expect_err("inherited");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }

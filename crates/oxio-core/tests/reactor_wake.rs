@@ -64,9 +64,7 @@ fn many_wake_ups_are_one() {
 fn a_wake_up_does_not_hide_events() {
     let mut reactor = Reactor::new().expect("reactor");
     let (ours, mut theirs) = UnixStream::pair().expect("socketpair");
-    let token = reactor
-        .register(ours.as_raw_fd(), Interest::READABLE, "source")
-        .expect("register");
+    let token = reactor.register(ours.as_raw_fd(), Interest::READABLE, "source").expect("register");
     theirs.write_all(b"x").expect("write");
     reactor.waker().wake();
 
@@ -78,10 +76,8 @@ fn a_wake_up_does_not_hide_events() {
 
 #[test]
 fn every_hand_over_between_two_loops_arrives() {
-    let (left, right) = (
-        Reactor::<()>::new().expect("reactor"),
-        Reactor::<()>::new().expect("reactor"),
-    );
+    let (left, right) =
+        (Reactor::<()>::new().expect("reactor"), Reactor::<()>::new().expect("reactor"));
     let (left_waker, right_waker) = (left.waker(), right.waker());
     let (left_poller, right_poller) = (left.poller(), right.poller());
     thread::scope(|scope| {

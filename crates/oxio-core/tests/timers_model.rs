@@ -83,11 +83,7 @@ impl Both {
     }
 
     fn insert(&mut self, deadline: Deadline) {
-        let timer = Timer {
-            id: self.inserted,
-            deadline,
-            is_cancelled: Rc::default(),
-        };
+        let timer = Timer { id: self.inserted, deadline, is_cancelled: Rc::default() };
         self.inserted += 1;
         self.live.push(timer.clone());
         self.queue.insert(deadline, timer);
@@ -135,8 +131,7 @@ impl Both {
 
     fn finish(mut self) -> Result<(), TestCaseError> {
         prop_assert!(self.queue.iter().filter(|t| !t.is_cancelled()).count() == self.live.len());
-        self.left
-            .extend(self.queue.take().iter().map(|timer| timer.id));
+        self.left.extend(self.queue.take().iter().map(|timer| timer.id));
         prop_assert!(self.queue.is_empty());
         self.left.sort_unstable();
         prop_assert_eq!(self.left, (0..self.inserted).collect::<Vec<_>>());
@@ -159,18 +154,9 @@ proptest! {
 fn the_model_reaches_compactions() {
     let mut both = Both::default();
     let steps = [
-        Step::Insert {
-            count: 59,
-            deadline: 1,
-        },
-        Step::Insert {
-            count: 59,
-            deadline: 2,
-        },
-        Step::Cancel {
-            count: 59,
-            first: 7,
-        },
+        Step::Insert { count: 59, deadline: 1 },
+        Step::Insert { count: 59, deadline: 2 },
+        Step::Cancel { count: 59, first: 7 },
         Step::Cancel { count: 1, first: 0 },
         Step::Expire { now: 2 },
     ];

@@ -11,7 +11,9 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FUTURE_SIZE, FutureView, State};
-use crate::interop::rawtype::{ClassSpec, Memory, Method, bound_self, method_onearg, new_class, new_instance};
+use crate::interop::rawtype::{
+    ClassSpec, Memory, Method, bound_self, method_onearg, new_class, new_instance,
+};
 use crate::scheduler::{Loop, Runnable};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -37,7 +39,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 basic_size: FUTURE_SIZE,
                 methods: vec![method_onearg(
                     c"set_result",
-                    c"Mark the future done with this result and schedule its callbacks.",
+                    c"set_result($self, result, /)\n--\n\nMark the future done with this result and schedule its callbacks.",
                     set_result,
                 )],
                 init: None,
@@ -131,7 +133,9 @@ fn schedule_callback<'py>(
     let future = future.object().clone().unbind();
     let runnable = match woken_task(&callback) {
         Some(task) => Runnable::Wake { task: task.unbind(), future },
-        None => Runnable::Callback { callback: callback.unbind(), future, context: context.unbind() },
+        None => {
+            Runnable::Callback { callback: callback.unbind(), future, context: context.unbind() }
+        }
     };
     event_loop.get().push(event_loop.py(), runnable);
 }

@@ -67,7 +67,7 @@ fn classes(py: Python<'_>) -> PyResult<&'static Classes> {
 }
 
 const CANCEL_DOC: &std::ffi::CStr =
-    c"Never call the callback; callback and arguments are let go at once.\n\nLoop thread only.";
+    c"cancel($self)\n--\n\nNever call the callback; callback and arguments are let go at once.\n\nLoop thread only.";
 
 /// The class `oxio.Handle`.
 ///
@@ -186,13 +186,19 @@ pub fn note_timer_cancelled(event_loop: &Loop, timer: &Bound<'_, PyAny>) -> PyRe
 
 fn cancel(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
-    let Some(view) = view(slf)? else { return Ok(py.None()) };
+    let Some(view) = view(slf)? else {
+        return Ok(py.None());
+    };
     if view.is_cancelled() {
         return Ok(py.None());
     }
     if is_debug(view)? {
         // asyncio's own keeps the repr for the reports of debug mode.
-        return Ok(Imports::of(py)?.handle.bind(py).call_method1(interned!(py, "cancel"), (slf,))?.unbind());
+        return Ok(Imports::of(py)?
+            .handle
+            .bind(py)
+            .call_method1(interned!(py, "cancel"), (slf,))?
+            .unbind());
     }
     view.cancel();
     Ok(py.None())
@@ -200,7 +206,9 @@ fn cancel(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 fn cancel_timer(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
-    let Some(view) = view(slf)? else { return Ok(py.None()) };
+    let Some(view) = view(slf)? else {
+        return Ok(py.None());
+    };
     if view.is_cancelled() {
         return Ok(py.None());
     }

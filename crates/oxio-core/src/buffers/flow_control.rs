@@ -23,11 +23,7 @@ pub struct FlowControl {
 
 impl FlowControl {
     pub const fn new() -> Self {
-        Self {
-            high: DEFAULT_HIGH,
-            low: DEFAULT_HIGH / LOW_TO_HIGH,
-            paused: false,
-        }
+        Self { high: DEFAULT_HIGH, low: DEFAULT_HIGH / LOW_TO_HIGH, paused: false }
     }
 
     /// Sets the marks in bytes, by asyncio's rules for what is left out. Call
@@ -125,20 +121,14 @@ mod tests {
         assert_eq!(limits_after(None, Some(100)), Ok((100, 400)));
         assert_eq!(limits_after(Some(3), Some(3)), Ok((3, 3)));
         assert_eq!(limits_after(Some(0), None), Ok((0, 0)));
-        assert_eq!(
-            limits_after(None, Some(usize::MAX)),
-            Ok((usize::MAX, usize::MAX))
-        );
+        assert_eq!(limits_after(None, Some(usize::MAX)), Ok((usize::MAX, usize::MAX)));
     }
 
     #[test]
     fn refused_marks_leave_the_old_ones() {
         let mut flow = FlowControl::new();
         let error = flow.set_limits(Some(1), Some(2)).expect_err("1 < 2");
-        assert_eq!(
-            error.to_string(),
-            "high (1) must be >= low (2) must be >= 0"
-        );
+        assert_eq!(error.to_string(), "high (1) must be >= low (2) must be >= 0");
         assert_eq!(flow.limits(), (16_384, 65_536));
     }
 

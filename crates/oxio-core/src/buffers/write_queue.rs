@@ -21,10 +21,7 @@ struct Chunk<C> {
 
 impl<C: AsRef<[u8]>> WriteQueue<C> {
     pub const fn new() -> Self {
-        Self {
-            chunks: VecDeque::new(),
-            len_bytes: 0,
-        }
+        Self { chunks: VecDeque::new(), len_bytes: 0 }
     }
 
     pub fn push(&mut self, data: C) {
@@ -37,15 +34,9 @@ impl<C: AsRef<[u8]>> WriteQueue<C> {
     /// If `data` is shorter than that.
     pub fn push_partial(&mut self, data: C, already_sent: usize) {
         let len = data.as_ref().len();
-        assert!(
-            already_sent <= len,
-            "{already_sent} bytes sent of a chunk of {len}"
-        );
+        assert!(already_sent <= len, "{already_sent} bytes sent of a chunk of {len}");
         self.len_bytes += len - already_sent;
-        self.chunks.push_back(Chunk {
-            data,
-            sent: already_sent,
-        });
+        self.chunks.push_back(Chunk { data, sent: already_sent });
     }
 
     /// How many bytes wait. asyncio's `get_write_buffer_size()`.
@@ -76,11 +67,7 @@ impl<C: AsRef<[u8]>> WriteQueue<C> {
     /// # Panics
     /// If fewer bytes wait.
     pub fn advance(&mut self, mut count: usize, done: &mut Vec<C>) {
-        assert!(
-            count <= self.len_bytes,
-            "{count} bytes sent of {} that wait",
-            self.len_bytes
-        );
+        assert!(count <= self.len_bytes, "{count} bytes sent of {} that wait", self.len_bytes);
         self.len_bytes -= count;
         while let Some(first) = self.chunks.front_mut() {
             let unsent = first.unsent().len();
@@ -127,10 +114,7 @@ pub struct Slices<'a> {
 
 impl Slices<'_> {
     fn empty() -> Self {
-        Self {
-            slices: [IoSlice::new(&[]); MAX_SLICES],
-            len: 0,
-        }
+        Self { slices: [IoSlice::new(&[]); MAX_SLICES], len: 0 }
     }
 }
 
@@ -150,11 +134,7 @@ mod tests {
     use super::*;
 
     fn bytes(queue: &WriteQueue<&[u8]>) -> Vec<u8> {
-        queue
-            .slices()
-            .iter()
-            .flat_map(|slice| slice.to_vec())
-            .collect()
+        queue.slices().iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
     #[test]

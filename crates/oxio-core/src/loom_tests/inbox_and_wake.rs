@@ -106,8 +106,7 @@ impl Loop {
 
     /// As `Poller::wait` without a time-out, or with a zero one.
     fn wait(&self, blocks: bool) {
-        self.state
-            .around_wait(blocks, |may_block| self.eventfd.wait_and_drain(may_block));
+        self.state.around_wait(blocks, |may_block| self.eventfd.wait_and_drain(may_block));
     }
 }
 

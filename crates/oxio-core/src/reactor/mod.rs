@@ -200,9 +200,7 @@ impl<S> Reactor<S> {
     pub fn take_sources(&mut self) -> Vec<S> {
         let fds = 0..RawFd::try_from(self.slots.len()).expect("slots are fd numbers");
         let tokens: Vec<Token> = fds.filter_map(|fd| self.lookup(fd)).collect();
-        let sources = tokens
-            .into_iter()
-            .filter_map(|token| self.deregister(token));
+        let sources = tokens.into_iter().filter_map(|token| self.deregister(token));
         sources.collect()
     }
 
@@ -291,16 +289,10 @@ impl<S> Reactor<S> {
 
 impl<S> Slot<S> {
     fn vacant() -> Self {
-        Self {
-            generation: 0,
-            registration: None,
-        }
+        Self { generation: 0, registration: None }
     }
 }
 
 fn stale_token() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::NotFound,
-        "the registration of this token has ended",
-    )
+    io::Error::new(io::ErrorKind::NotFound, "the registration of this token has ended")
 }

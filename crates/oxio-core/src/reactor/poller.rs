@@ -30,11 +30,7 @@ impl Poller {
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let blocks = timeout != Some(Duration::ZERO);
         self.waker.state.around_wait(blocks, |may_block| {
-            let timeout = if may_block {
-                timeout
-            } else {
-                Some(Duration::ZERO)
-            };
+            let timeout = if may_block { timeout } else { Some(Duration::ZERO) };
             let result = self.selector.wait(&mut events.buffer, timeout);
             if events.buffer.remove(Token::WAKER.to_u64()) {
                 self.waker.eventfd.drain();
@@ -54,9 +50,7 @@ impl Events {
     /// Room for `capacity` events per wait, at least one. When more fds are ready, the kernel reports the others
     /// first in the next wait.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            buffer: EventBuffer::with_capacity(capacity.max(1)),
-        }
+        Self { buffer: EventBuffer::with_capacity(capacity.max(1)) }
     }
 
     /// The events, each with the token of its registration.

@@ -15,10 +15,7 @@ pub struct Token {
 
 impl Token {
     /// The reactor's own eventfd. No fd has this number: the greatest is `i32::MAX`.
-    pub(super) const WAKER: Self = Self {
-        slot: u32::MAX,
-        generation: u32::MAX,
-    };
+    pub(super) const WAKER: Self = Self { slot: u32::MAX, generation: u32::MAX };
 
     /// `None` when `fd` is negative.
     pub(super) fn new(fd: RawFd, generation: u32) -> Option<Self> {
@@ -30,15 +27,9 @@ impl Token {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "takes the two halves apart"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "takes the two halves apart")]
     pub const fn from_u64(bits: u64) -> Self {
-        Self {
-            slot: bits as u32,
-            generation: (bits >> 32) as u32,
-        }
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
     }
 
     pub(super) const fn generation(self) -> u32 {

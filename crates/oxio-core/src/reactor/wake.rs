@@ -39,10 +39,7 @@ pub struct Waker {
 
 impl Waker {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            state: WakeState::new(),
-            eventfd: EventFd::new()?,
-        })
+        Ok(Self { state: WakeState::new(), eventfd: EventFd::new()? })
     }
 
     /// Makes the wait that runs now, or else the next one, return at once.
@@ -87,9 +84,7 @@ impl WakeState {
 
     /// False: somebody has notified us, so we must not block.
     fn try_park(&self) -> bool {
-        self.0
-            .compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.0.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn unpark(&self) {

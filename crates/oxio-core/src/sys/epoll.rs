@@ -78,11 +78,7 @@ impl Selector {
             tv_sec: i64::from(millis / 1000),
             tv_nsec: (millis % 1000 * 1_000_000).into(),
         });
-        epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut buffer.events),
-            timeout.as_ref(),
-        )?;
+        epoll::wait(&self.epoll, spare_capacity(&mut buffer.events), timeout.as_ref())?;
         Ok(())
     }
 
@@ -130,10 +126,7 @@ fn round_up_to_millis(timeout: Duration) -> i32 {
 fn flags(interest: Interest) -> epoll::EventFlags {
     let mut flags = epoll::EventFlags::empty();
     flags.set(epoll::EventFlags::IN, interest.contains(Interest::READABLE));
-    flags.set(
-        epoll::EventFlags::OUT,
-        interest.contains(Interest::WRITABLE),
-    );
+    flags.set(epoll::EventFlags::OUT, interest.contains(Interest::WRITABLE));
     flags
 }
 
@@ -148,9 +141,7 @@ unsafe impl Send for EventBuffer {}
 
 impl EventBuffer {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self {
-            events: Vec::with_capacity(capacity),
-        }
+        Self { events: Vec::with_capacity(capacity) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -163,10 +154,7 @@ impl EventBuffer {
 
     /// Removes the event of `token`; whether there was one. The others keep their order.
     pub(crate) fn remove(&mut self, token: u64) -> bool {
-        let position = self
-            .events
-            .iter()
-            .position(|event| event.data.u64() == token);
+        let position = self.events.iter().position(|event| event.data.u64() == token);
         position.map(|index| self.events.remove(index)).is_some()
     }
 }
@@ -230,10 +218,7 @@ mod tests {
         let mut buffer = EventBuffer::with_capacity(4);
         let start = Instant::now();
         selector
-            .wait_millis(
-                &mut buffer,
-                Some(round_up_to_millis(Duration::from_nanos(1))),
-            )
+            .wait_millis(&mut buffer, Some(round_up_to_millis(Duration::from_nanos(1))))
             .expect("wait");
         assert!(start.elapsed() >= Duration::from_millis(1));
         assert_eq!(round_up_to_millis(Duration::from_millis(2)), 2);
@@ -273,9 +258,7 @@ mod tests {
     fn both_waits_report_the_same_events() {
         let selector = Selector::new().expect("epoll");
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("socketpair");
-        selector
-            .add(ours.as_raw_fd(), 0x0123_4567_89ab_cdef, Interest::WRITABLE)
-            .expect("add");
+        selector.add(ours.as_raw_fd(), 0x0123_4567_89ab_cdef, Interest::WRITABLE).expect("add");
         let polled = wait(&selector, Some(Duration::ZERO));
         assert_eq!(polled, [(0x0123_4567_89ab_cdef, Readiness::WRITABLE)]);
         assert_eq!(wait(&selector, Some(Duration::MAX)), polled);

@@ -41,10 +41,7 @@ mod tests {
         eventfd.signal();
         eventfd.signal();
         let readable = || {
-            let mut fds = [rustix::event::PollFd::new(
-                &eventfd.0,
-                rustix::event::PollFlags::IN,
-            )];
+            let mut fds = [rustix::event::PollFd::new(&eventfd.0, rustix::event::PollFlags::IN)];
             rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())).expect("poll")
         };
         assert_eq!(readable(), 1);

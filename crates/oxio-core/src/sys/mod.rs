@@ -32,10 +32,7 @@
 //! reason, and hold the kernel to be the judge: a closed number gives `EBADF`, a reused one acts on the new file, as
 //! `os.read` would. No memory is at stake. Whoever owns a socket object keeps it open while its number is in use.
 
-#![expect(
-    unsafe_code,
-    reason = "a BorrowedFd of a number from Python can be made in no other way"
-)]
+#![expect(unsafe_code, reason = "a BorrowedFd of a number from Python can be made in no other way")]
 
 pub(crate) mod clock;
 mod epoll;

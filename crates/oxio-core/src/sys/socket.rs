@@ -65,10 +65,7 @@ mod tests {
     fn what_is_sent_is_received() {
         let (ours, theirs) = pair();
         let slices = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cd")];
-        assert_eq!(
-            send_vectored(theirs.as_raw_fd(), &slices).expect("sendmsg"),
-            4
-        );
+        assert_eq!(send_vectored(theirs.as_raw_fd(), &slices).expect("sendmsg"), 4);
         assert_eq!(send(theirs.as_raw_fd(), b"ef").expect("send"), 2);
 
         let mut buffer = [0; 3];
@@ -99,10 +96,9 @@ mod tests {
         let (ours, theirs) = pair();
         drop(theirs);
         // Rust's test runner ignores SIGPIPE, so this proves the errno; the flag is what keeps C's default away.
-        for result in [
-            send(ours.as_raw_fd(), b"x"),
-            send_vectored(ours.as_raw_fd(), &[IoSlice::new(b"x")]),
-        ] {
+        for result in
+            [send(ours.as_raw_fd(), b"x"), send_vectored(ours.as_raw_fd(), &[IoSlice::new(b"x")])]
+        {
             assert_eq!(result.expect_err("closed").kind(), ErrorKind::BrokenPipe);
         }
     }

@@ -19,21 +19,13 @@ pub struct TimerQueue<T> {
 
 impl<T: Cancelled> TimerQueue<T> {
     pub const fn new() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            next_sequence: 0,
-            cancelled: 0,
-        }
+        Self { heap: BinaryHeap::new(), next_sequence: 0, cancelled: 0 }
     }
 
     pub fn insert(&mut self, deadline: Deadline, item: T) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.heap.push(Entry {
-            deadline,
-            sequence,
-            item,
-        });
+        self.heap.push(Entry { deadline, sequence, item });
     }
 
     /// How many entries there are, cancelled ones included.
@@ -166,10 +158,7 @@ mod tests {
 
     impl Timer {
         fn new(name: u32) -> Self {
-            Self {
-                name,
-                is_cancelled: Rc::default(),
-            }
+            Self { name, is_cancelled: Rc::default() }
         }
 
         fn cancel_in(&self, queue: &mut TimerQueue<Timer>) -> Vec<Timer> {
@@ -196,10 +185,7 @@ mod tests {
         }
         queue.insert(at(6), Timer::new(99));
         let names = std::iter::from_fn(|| queue.pop_due(at(7))).map(|timer| timer.name);
-        assert_eq!(
-            names.collect::<Vec<_>>(),
-            [vec![99], (0..50).collect()].concat()
-        );
+        assert_eq!(names.collect::<Vec<_>>(), [vec![99], (0..50).collect()].concat());
     }
 
     #[test]
@@ -221,10 +207,7 @@ mod tests {
 
         let mut discarded = Vec::new();
         assert_eq!(queue.next_deadline(&mut discarded), Some(at(2)));
-        assert_eq!(
-            discarded.iter().map(|timer| timer.name).collect::<Vec<_>>(),
-            [1]
-        );
+        assert_eq!(discarded.iter().map(|timer| timer.name).collect::<Vec<_>>(), [1]);
         assert_eq!(queue.len(), 1);
     }
 

@@ -51,7 +51,7 @@ impl Loop {
         scheduling::call_soon_threadsafe(slf, callback, args, context)
     }
 
-    /// Call `callback(*args)` after `delay` seconds: never early. Returns a TimerHandle. Loop thread only.
+    /// Call `callback(*args)` after `delay` seconds: never early. Returns a `TimerHandle`. Loop thread only.
     #[pyo3(signature = (delay, callback, *args, context = None))]
     fn call_later<'py>(
         slf: &Bound<'py, Self>,
@@ -68,7 +68,7 @@ impl Loop {
         scheduling::call_at(slf, when, callback, args, context, "call_later")
     }
 
-    /// Call `callback(*args)` at `when`, in seconds of `time()`: never early. Returns a TimerHandle. Loop thread only.
+    /// Call `callback(*args)` at `when`, in seconds of `time()`: never early. Returns a `TimerHandle`. Loop thread only.
     #[pyo3(signature = (when, callback, *args, context = None))]
     fn call_at<'py>(
         slf: &Bound<'py, Self>,
@@ -77,7 +77,9 @@ impl Loop {
         args: &Bound<'py, PyTuple>,
         context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Some(when) = when else { return Err(PyTypeError::new_err("when cannot be None")) };
+        let Some(when) = when else {
+            return Err(PyTypeError::new_err("when cannot be None"));
+        };
         scheduling::call_at(slf, when, callback, args, context, "call_at")
     }
 

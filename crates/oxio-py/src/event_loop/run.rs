@@ -147,22 +147,20 @@ fn run(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
     let started = Deadline::now();
     let result = run_now(event_loop, runnable);
     let seconds = Deadline::now().saturating_duration_since(started).as_secs_f64();
-    if let Some(subject) = subject {
-        let report = Imports::of(py)?.report_slow_callback.bind(py);
-        report.call1((event_loop, subject, seconds))?;
-    }
+    let report = Imports::of(py)?.report_slow_callback.bind(py);
+    report.call1((event_loop, subject, seconds))?;
     result
 }
 
 /// What a report about a slow entry names: its handle or task.
-fn subject(py: Python<'_>, runnable: &Runnable) -> Option<Py<PyAny>> {
+fn subject(py: Python<'_>, runnable: &Runnable) -> Py<PyAny> {
     match runnable {
-        Runnable::Handle(handle) | Runnable::ForeignHandle(handle) => Some(handle.clone_ref(py)),
-        Runnable::Step { task } | Runnable::StepError { task, .. } | Runnable::Wake { task, .. } => {
-            Some(task.clone_ref(py))
-        }
-        Runnable::Callback { callback, .. } => Some(callback.clone_ref(py)),
-        Runnable::Io { source, .. } => Some(source.object.clone_ref(py)),
+        Runnable::Handle(handle) | Runnable::ForeignHandle(handle) => handle.clone_ref(py),
+        Runnable::Step { task }
+        | Runnable::StepError { task, .. }
+        | Runnable::Wake { task, .. } => task.clone_ref(py),
+        Runnable::Callback { callback, .. } => callback.clone_ref(py),
+        Runnable::Io { source, .. } => source.object.clone_ref(py),
     }
 }
 
@@ -217,12 +215,15 @@ fn run_now(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
 }
 
 fn run_handle(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
-    let Some(view) = handle::view(handle)? else { return Ok(()) };
+    let Some(view) = handle::view(handle)? else {
+        return Ok(());
+    };
     if view.is_cancelled() {
         return Ok(());
     }
     // Own references: the callback may cancel its own handle, which lets go of them.
-    let (Some(callback), Some(args), Some(context)) = (view.callback(), view.args(), view.context())
+    let (Some(callback), Some(args), Some(context)) =
+        (view.callback(), view.args(), view.context())
     else {
         return Ok(());
     };
@@ -246,7 +247,11 @@ fn report(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>, error: PyErr)
 }
 
 /// The same for an error that a step lets out: the task itself was in no state to take it.
-fn report_step(event_loop: &Bound<'_, Loop>, task: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+fn report_step(
+    event_loop: &Bound<'_, Loop>,
+    task: &Bound<'_, PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
     let py = event_loop.py();
     if leaves_the_loop(py, &error) {
         return Err(error);

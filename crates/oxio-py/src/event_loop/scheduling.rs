@@ -62,20 +62,17 @@ pub fn call_soon_threadsafe<'py>(
     if state.is_debug(py) {
         check_callback(event_loop, callback, "call_soon_threadsafe")?;
     }
-    let (handle, runnable) = match &Imports::of(py)?.thread_safe_handle {
-        Some(class) => {
-            let handle = class.bind(py).call1((callback, args, event_loop, context))?;
-            if state.is_debug(py) {
-                // Where it was scheduled, without the frame of the handle's own `__init__`.
-                handle.getattr(interned!(py, "_source_traceback"))?.del_item(-1)?;
-            }
-            (handle.clone(), Runnable::ForeignHandle(handle.unbind()))
+    let (handle, runnable) = if let Some(class) = &Imports::of(py)?.thread_safe_handle {
+        let handle = class.bind(py).call1((callback, args, event_loop, context))?;
+        if state.is_debug(py) {
+            // Where it was scheduled, without the frame of the handle's own `__init__`.
+            handle.getattr(interned!(py, "_source_traceback"))?.del_item(-1)?;
         }
-        None => {
-            let handle = new_handle(event_loop, callback, args, context)?;
-            hide_while_running(state, &handle);
-            (handle.clone(), Runnable::Handle(handle.unbind()))
-        }
+        (handle.clone(), Runnable::ForeignHandle(handle.unbind()))
+    } else {
+        let handle = new_handle(event_loop, callback, args, context)?;
+        hide_while_running(state, &handle);
+        (handle.clone(), Runnable::Handle(handle.unbind()))
     };
     state.push_threadsafe(py, runnable);
     Ok(handle)
@@ -133,7 +130,9 @@ pub fn create_task<'py>(
     let eager_start = match &factory {
         None => false,
         // asyncio's own eager factory makes tasks of CPython's class: ours start eagerly as well.
-        Some(factory) if imports.eager_task_factory.as_ref().is_some_and(|eager| factory.is(eager)) => {
+        Some(factory)
+            if imports.eager_task_factory.as_ref().is_some_and(|eager| factory.is(eager)) =>
+        {
             true
         }
         Some(_) => return stock_create_task(event_loop, coro, kwargs),
@@ -142,7 +141,7 @@ pub fn create_task<'py>(
         return stock_create_task(event_loop, coro, kwargs);
     }
     let mut new = NewTask { coro, name: None, context: None, eager_start };
-    for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+    for (key, value) in kwargs.into_iter().flat_map(PyDictMethods::iter) {
         if value.is_none() {
             continue;
         }

@@ -22,7 +22,9 @@ pub fn with_writable<T>(
 ) -> PyResult<T> {
     let mut view = MaybeUninit::<ffi::Py_buffer>::uninit();
     // SAFETY: `object` is alive and `view` is memory for one Py_buffer, which a result of 0 has initialised.
-    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_WRITABLE) } != 0 {
+    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_WRITABLE) }
+        != 0
+    {
         return Err(PyErr::fetch(object.py()));
     }
     // SAFETY: initialised, as PyObject_GetBuffer succeeded.

@@ -27,7 +27,7 @@ impl<T> GilCell<T> {
         self.0.borrow_mut()
     }
 
-    /// For tp_traverse, which has no token and may come while a borrow is open: then it sees nothing,
+    /// For `tp_traverse`, which has no token and may come while a borrow is open: then it sees nothing,
     /// which only keeps objects alive until the next collection.
     pub fn try_peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.0.try_borrow().ok().map(|value| look(&value))

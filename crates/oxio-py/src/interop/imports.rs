@@ -75,7 +75,7 @@ impl Imports {
     }
 
     /// Whether `asyncio.tasks.Task` (or `asyncio.futures.Future`) is CPython's or `own`, which `install()` puts there:
-    /// not one that a program or a test wants all loops to use, as nest_asyncio does.
+    /// not one that a program or a test wants all loops to use, as `nest_asyncio` does.
     ///
     /// # Errors
     /// None in practice: a namespace lookup by an interned name.
@@ -83,9 +83,13 @@ impl Imports {
         let py = own.py();
         let (namespace, name, stock) = match which {
             Replaceable::Task => (&self.tasks_namespace, interned!(py, "Task"), &self.c_task),
-            Replaceable::Future => (&self.futures_namespace, interned!(py, "Future"), &self.c_future),
+            Replaceable::Future => {
+                (&self.futures_namespace, interned!(py, "Future"), &self.c_future)
+            }
         };
-        let Some(class) = namespace.bind(py).get_item(name)? else { return Ok(true) };
+        let Some(class) = namespace.bind(py).get_item(name)? else {
+            return Ok(true);
+        };
         Ok(class.is(stock) || class.is(own))
     }
 

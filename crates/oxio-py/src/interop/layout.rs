@@ -667,10 +667,7 @@ pub fn show_to_collector(handle: &Py<PyAny>, _py: Python<'_>) {
 ///
 /// With a second owner nothing is visited: what the handle refers to is then kept alive, which is right while that
 /// owner may use it.
-pub fn visit_hidden_handle(
-    handle: &Py<PyAny>,
-    visit: &PyVisit<'_>,
-) -> Result<(), PyTraverseError> {
+pub fn visit_hidden_handle(handle: &Py<PyAny>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
     let object = handle.as_ptr();
     // SAFETY: the queue owns a reference; no reference count changes while the collector traverses.
     unsafe {
@@ -699,7 +696,7 @@ fn is_instance_of_type(object: &Bound<'_, PyAny>, base: &Bound<'_, PyAny>) -> bo
 pub struct Layout {
     /// Future and Task are as written above.
     pub futures: bool,
-    /// Handle and TimerHandle are as written above.
+    /// Handle and `TimerHandle` are as written above.
     pub handles: bool,
 }
 
@@ -740,12 +737,14 @@ fn futures_match(
         Bound<'_, PyAny>,
         Bound<'_, PyAny>,
     ) = parts.extract()?;
-    let Some(view) = FutureView::of(&pending, c_future) else { return Ok(false) };
+    let Some(view) = FutureView::of(&pending, c_future) else {
+        return Ok(false);
+    };
     let loop_found = view.belongs_to(&event_loop);
     // The `blocking` flag: set by the attribute, read by us, and cleared where the attribute sees it.
     pending.setattr("_asyncio_future_blocking", true)?;
-    let blocking_found = view.take_blocking()
-        && !pending.getattr("_asyncio_future_blocking")?.is_truthy()?;
+    let blocking_found =
+        view.take_blocking() && !pending.getattr("_asyncio_future_blocking")?.is_truthy()?;
     let pending_found = view.state() == State::Pending && !view.has_exception();
     let taken = view.take_callbacks();
     let callbacks_found = taken.first.is_some_and(|found| found.is(&callback))
@@ -763,7 +762,9 @@ fn futures_match(
         Bound<'_, PyAny>,
         Bound<'_, PyAny>,
     ) = parts.extract()?;
-    let Some(future) = FutureView::of(&task, c_task) else { return Ok(false) };
+    let Some(future) = FutureView::of(&task, c_task) else {
+        return Ok(false);
+    };
     let view = TaskView { future };
     let task_found = view.coro().is_some_and(|found| found.is(&coro))
         && view.context().is_some_and(|found| found.is(&context));
@@ -796,7 +797,9 @@ fn futures_match(
 fn handles_match(py: Python<'_>, timer_handle: &Bound<'_, PyAny>) -> PyResult<bool> {
     let probe = py.import("oxio._probe")?;
     let handle = probe.call_method1("timer_handle", (timer_handle,))?;
-    let Some(view) = TimerHandleView::of(&handle, timer_handle) else { return Ok(false) };
+    let Some(view) = TimerHandleView::of(&handle, timer_handle) else {
+        return Ok(false);
+    };
     let base = view.handle();
     let same = |found: Option<Bound<'_, PyAny>>, name: &str| -> PyResult<bool> {
         let expected = handle.getattr(name)?;
@@ -811,7 +814,8 @@ fn handles_match(py: Python<'_>, timer_handle: &Bound<'_, PyAny>) -> PyResult<bo
     view.set_scheduled(true);
     let when = 7.0_f64.into_pyobject(py)?.into_any();
     view.set_when(when.clone());
-    let timed = handle.getattr("_scheduled")?.is_truthy()? && handle.call_method0("when")?.is(&when);
+    let timed =
+        handle.getattr("_scheduled")?.is_truthy()? && handle.call_method0("when")?.is(&when);
     base.cancel();
     let cancelled = handle.call_method0("cancelled")?.is_truthy()? && base.is_cancelled();
     Ok(found && timed && cancelled)

@@ -8,7 +8,6 @@
 #![expect(unsafe_code, reason = "type specs, method tables and extern trampolines")]
 
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
@@ -42,7 +41,9 @@ unsafe impl Send for Method {}
 
 /// An entry for a method without arguments.
 pub fn method_noargs<F: NoArgs>(name: &'static CStr, doc: &'static CStr, _function: F) -> Method {
-    const { assert!(size_of::<F>() == 0, "only function items, which have no state") };
+    const {
+        assert!(size_of::<F>() == 0, "only function items, which have no state");
+    };
     Method(ffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunction: noargs_trampoline::<F> },
@@ -53,7 +54,9 @@ pub fn method_noargs<F: NoArgs>(name: &'static CStr, doc: &'static CStr, _functi
 
 /// An entry for a method with exactly one positional argument.
 pub fn method_onearg<F: OneArg>(name: &'static CStr, doc: &'static CStr, _function: F) -> Method {
-    const { assert!(size_of::<F>() == 0, "only function items, which have no state") };
+    const {
+        assert!(size_of::<F>() == 0, "only function items, which have no state");
+    };
     Method(ffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunction: onearg_trampoline::<F> },
@@ -64,10 +67,12 @@ pub fn method_onearg<F: OneArg>(name: &'static CStr, doc: &'static CStr, _functi
 
 /// The one value of a zero-sized function item type.
 fn function_item<F: Copy + 'static>() -> F {
-    const { assert!(size_of::<F>() == 0, "only function items, which have no state") };
+    const {
+        assert!(size_of::<F>() == 0, "only function items, which have no state");
+    };
     // SAFETY: a function item is zero-sized and inhabited (a value of it was passed to `method_*`), so there
-    // are no bytes to initialise. The assertion above keeps closures with state out.
-    unsafe { MaybeUninit::<F>::uninit().assume_init() }
+    // are no bytes to read. The assertion above keeps closures with state out.
+    unsafe { ptr::NonNull::<F>::dangling().read() }
 }
 
 unsafe extern "C" fn noargs_trampoline<F: NoArgs>(
@@ -104,15 +109,18 @@ fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::Py
             ptr::null_mut()
         }
         Err(_panic) => {
-            PyRuntimeError::new_err("oxio: internal panic; please report it with the message above")
-                .restore(py);
+            PyRuntimeError::new_err(
+                "oxio: internal panic; please report it with the message above",
+            )
+            .restore(py);
             ptr::null_mut()
         }
     }
 }
 
 /// `__init__` as a plain function.
-pub type Init = fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<()>;
+pub type Init =
+    fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<()>;
 
 static TASK_INIT: OnceLock<Init> = OnceLock::new();
 
@@ -131,7 +139,8 @@ unsafe extern "C" fn task_init(
                     .map(|kwargs| kwargs.cast_into_unchecked::<PyDict>()),
             )
         };
-        let init = TASK_INIT.get().ok_or_else(|| PyRuntimeError::new_err("oxio is not initialised"))?;
+        let init =
+            TASK_INIT.get().ok_or_else(|| PyRuntimeError::new_err("oxio is not initialised"))?;
         init(&slf, &args, kwargs.as_ref())?;
         Ok(py.None())
     });
@@ -152,19 +161,45 @@ static BASE_DEALLOC: [OnceLock<ffi::destructor>; 2] = [OnceLock::new(), OnceLock
 /// reports) only for exact instances on some versions, so it is called here; a second call does nothing.
 unsafe extern "C" fn finalizing_dealloc<const WHICH: usize>(slf: *mut ffi::PyObject) {
     // SAFETY: the interpreter calls this once, with a dying object that nobody else can reach. When the
-    // finaliser resurrects it (negative result) it must not be freed.
+    // finaliser resurrects it (negative result) it must not be freed. The type is read before the object goes.
     unsafe {
         if ffi::PyObject_CallFinalizerFromDealloc(slf) < 0 {
             return;
         }
+        let class = ffi::Py_TYPE(slf);
         if let Some(base) = BASE_DEALLOC[WHICH].get() {
             base(slf);
+        }
+        if cfg!(not(Py_3_12)) {
+            // Up to 3.11 the base is a static type, whose deallocator knows no reference to its instances' type.
+            ffi::Py_DECREF(class.cast());
+        }
+    }
+}
+
+/// The traversals of `_asyncio.Future` and `_asyncio.Task`.
+#[cfg(not(Py_3_12))]
+static BASE_TRAVERSE: [OnceLock<ffi::traverseproc>; 2] = [OnceLock::new(), OnceLock::new()];
+
+/// Up to 3.11 the base is a static type, whose traversal does not visit its instances' type; ours are heap types.
+#[cfg(not(Py_3_12))]
+unsafe extern "C" fn typed_traverse<const WHICH: usize>(
+    slf: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector passes a live instance, which has the base's memory.
+    unsafe {
+        let stopped = visit(ffi::Py_TYPE(slf).cast(), arg);
+        match BASE_TRAVERSE[WHICH].get() {
+            Some(base) if stopped == 0 => base(slf, visit, arg),
+            _ => stopped,
         }
     }
 }
 
 /// Where the slots of a class with `__slots__` are: `count` references from `first` on. A weakref list between them,
-/// as in 3.11's TimerHandle, is left out by `gap` (its index, or past the end).
+/// as in 3.11's `TimerHandle`, is left out by `gap` (its index, or past the end).
 #[derive(Clone, Copy)]
 pub struct Slots {
     pub first: usize,
@@ -183,10 +218,13 @@ unsafe fn for_each_slot<const WHICH: usize>(
     slf: *mut ffi::PyObject,
     mut each: impl FnMut(*mut *mut ffi::PyObject) -> c_int,
 ) -> c_int {
-    let Some(slots) = SLOTS[WHICH].get() else { return 0 };
+    let Some(slots) = SLOTS[WHICH].get() else {
+        return 0;
+    };
     for index in (0..slots.count).filter(|index| *index != slots.gap) {
         // SAFETY: the caller's promise; `first` and `count` were taken from the class's own layout.
-        let stopped = each(unsafe { slf.byte_add(slots.first).cast::<*mut ffi::PyObject>().add(index) });
+        let stopped =
+            each(unsafe { slf.byte_add(slots.first).cast::<*mut ffi::PyObject>().add(index) });
         if stopped != 0 {
             return stopped;
         }
@@ -260,6 +298,27 @@ pub struct ClassSpec {
     pub memory: Memory,
 }
 
+fn finalizing_functions<const WHICH: usize>(base: &Bound<'_, PyType>) -> Vec<ffi::PyType_Slot> {
+    let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
+    // SAFETY: `base` is a live, ready type, so its function slots are set for good.
+    let base = unsafe { &*base.as_type_ptr() };
+    base.tp_dealloc.map(|dealloc| *BASE_DEALLOC[WHICH].get_or_init(|| dealloc));
+    let dealloc = finalizing_dealloc::<WHICH> as ffi::destructor;
+    let functions = vec![slot(ffi::Py_tp_dealloc, dealloc as *mut c_void)];
+    #[cfg(not(Py_3_12))]
+    let functions = {
+        base.tp_traverse.map(|traverse| *BASE_TRAVERSE[WHICH].get_or_init(|| traverse));
+        let traverse = typed_traverse::<WHICH> as ffi::traverseproc;
+        let clear = base.tp_clear.map_or(ptr::null_mut(), |clear| clear as *mut c_void);
+        [
+            functions,
+            vec![slot(ffi::Py_tp_traverse, traverse as *mut c_void), slot(ffi::Py_tp_clear, clear)],
+        ]
+        .concat()
+    };
+    functions
+}
+
 fn slots_functions<const WHICH: usize>() -> [ffi::PyType_Slot; 3] {
     let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
     [
@@ -295,12 +354,10 @@ pub fn new_class<'py>(
         TASK_INIT.get_or_init(|| init);
         slots.push(slot(ffi::Py_tp_init, task_init as ffi::initproc as *mut c_void));
     }
-    // SAFETY: `base_type` is a live type object; tp_dealloc is set for every ready type.
-    let base_dealloc = unsafe { (*base_type.as_type_ptr()).tp_dealloc };
-    let remember = |which: usize| base_dealloc.map(|dealloc| *BASE_DEALLOC[which].get_or_init(|| dealloc));
     // Without functions of its own a class inherits the flag together with its base's.
     let collected = match spec.memory {
         Memory::Handle(_) | Memory::TimerHandle(_) => ffi::Py_TPFLAGS_HAVE_GC,
+        Memory::Future | Memory::Task if cfg!(not(Py_3_12)) => ffi::Py_TPFLAGS_HAVE_GC,
         Memory::Future | Memory::Task => 0,
     };
     match spec.memory {
@@ -313,14 +370,10 @@ pub fn new_class<'py>(
             slots.extend(slots_functions::<1>());
         }
         Memory::Future => {
-            remember(0);
-            let dealloc = finalizing_dealloc::<0> as ffi::destructor;
-            slots.push(slot(ffi::Py_tp_dealloc, dealloc as *mut c_void));
+            slots.extend(finalizing_functions::<0>(base_type));
         }
         Memory::Task => {
-            remember(1);
-            let dealloc = finalizing_dealloc::<1> as ffi::destructor;
-            slots.push(slot(ffi::Py_tp_dealloc, dealloc as *mut c_void));
+            slots.extend(finalizing_functions::<1>(base_type));
         }
     }
     slots.push(slot(0, ptr::null_mut()));
@@ -366,11 +419,8 @@ pub fn bind_builtin<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the method table entry is `'static`; the result is a new reference or NULL with an error set.
     unsafe {
-        let made = ffi::PyCFunction_NewEx(
-            (&raw const method.0).cast_mut(),
-            slf.as_ptr(),
-            ptr::null_mut(),
-        );
+        let made =
+            ffi::PyCFunction_NewEx((&raw const method.0).cast_mut(), slf.as_ptr(), ptr::null_mut());
         Bound::from_owned_ptr_or_err(slf.py(), made)
     }
 }

@@ -301,12 +301,8 @@ impl Loop {
         self.pending
             .try_peek(|pending| pending.iter().try_for_each(|task| visit.call(task)))
             .unwrap_or_else(skipped)?;
-        self.current
-            .try_peek(|current| visit.call(current))
-            .unwrap_or_else(skipped)?;
-        self.task_factory
-            .try_peek(|factory| visit.call(factory))
-            .unwrap_or_else(skipped)
+        self.current.try_peek(|current| visit.call(current)).unwrap_or_else(skipped)?;
+        self.task_factory.try_peek(|factory| visit.call(factory)).unwrap_or_else(skipped)
     }
 
     /// Breaks all cycles through the loop; the loop is unreachable, so nothing of this is missed.

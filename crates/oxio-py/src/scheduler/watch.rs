@@ -118,7 +118,9 @@ pub struct Unwatched {
 /// Stops watching `side` of `fd`.
 pub fn unwatch(reactor: &mut Reactor<Watched>, fd: RawFd, side: Side) -> Unwatched {
     let mut unwatched = Unwatched::default();
-    let Some(token) = reactor.lookup(fd) else { return unwatched };
+    let Some(token) = reactor.lookup(fd) else {
+        return unwatched;
+    };
     unwatched.watcher = reactor.source_mut(token).and_then(|watched| watched.side(side).take());
     if unwatched.watcher.is_none() {
         return unwatched;
@@ -138,7 +140,9 @@ pub fn runnables(
     token: Token,
     readiness: Readiness,
 ) -> [Option<Runnable>; 2] {
-    let Some(watched) = reactor.source(token) else { return [None, None] };
+    let Some(watched) = reactor.source(token) else {
+        return [None, None];
+    };
     let wanted = |watcher: &Option<Watcher>, ready: bool, side: Side| {
         let watcher = watcher.as_ref().filter(|_| ready)?;
         Some(watcher.clone_ref(py).into_runnable(side))

@@ -40,7 +40,11 @@ pub fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             return Ok(base.clone().unbind());
         }
         WAKEUP.get_or_init(|| {
-            method_onearg(c"task_wakeup", c"Resume the task that awaited this future.", step::task_wakeup)
+            method_onearg(
+                c"task_wakeup",
+                c"Resume the task that awaited this future.",
+                step::task_wakeup,
+            )
         });
         let class = new_class(
             base,
@@ -141,7 +145,7 @@ fn parse<'a, 'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Option<NewTask<'a, 'py>>> {
     let mut new = NewTask { coro, name: None, context: None, eager_start: false };
-    for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+    for (key, value) in kwargs.into_iter().flat_map(PyDictMethods::iter) {
         let key = key.cast_into::<PyString>()?;
         match key.to_str()? {
             "loop" => {}
@@ -227,7 +231,9 @@ fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> Py
     if view.future().state() == State::Pending {
         return Ok(());
     }
-    let Some(place) = view.registered() else { return Ok(()) };
+    let Some(place) = view.registered() else {
+        return Ok(());
+    };
     view.set_registered(None);
     let kept = event_loop.get().pending.borrow(py).remove(place);
     drop(kept);

@@ -10,8 +10,8 @@ use pyo3::types::PyDict;
 
 use super::current::enter_current;
 use super::{task_class, unregister};
-use crate::future::{WAKEUP, view as future_view};
 use crate::future::schedule_callbacks;
+use crate::future::{WAKEUP, view as future_view};
 use crate::interop::call::{Sent, in_context, send_none, throw};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
@@ -49,7 +49,8 @@ pub fn wake<'py>(
 ) -> PyResult<()> {
     forget_awaited_by(future, task)?;
     let py = future.py();
-    let succeeded = |view: &FutureView<'_, '_>| view.state() == State::Finished && !view.has_exception();
+    let succeeded =
+        |view: &FutureView<'_, '_>| view.state() == State::Finished && !view.has_exception();
     if is_plain_future(future)? && future_view(future)?.as_ref().is_some_and(succeeded) {
         return step(event_loop, task);
     }
@@ -66,7 +67,9 @@ pub fn task_wakeup(task: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResu
     let event_loop = TaskView::of(task, &class).and_then(|view| view.future().event_loop());
     match event_loop.as_ref().and_then(|event_loop| event_loop.cast::<Loop>().ok()) {
         Some(event_loop) => wake(event_loop, task, future)?,
-        None => return Err(PyRuntimeError::new_err("task_wakeup() of a task that is not oxio's")),
+        None => {
+            return Err(PyRuntimeError::new_err("task_wakeup() of a task that is not oxio's"));
+        }
     }
     Ok(py.None())
 }
@@ -140,7 +143,7 @@ fn settle<'py>(
     sent: Sent<'py>,
 ) -> PyResult<()> {
     match sent {
-        Sent::Yielded(value) => suspend(event_loop, view, context, value),
+        Sent::Yielded(value) => suspend(event_loop, view, context, &value),
         Sent::Returned(value) => finish(event_loop, view, value),
         Sent::Raised(error) => fail(view, error),
     }
@@ -173,8 +176,8 @@ fn finish<'py>(
 fn fail(view: TaskView<'_, '_>, error: PyErr) -> PyResult<()> {
     let py = view.object().py();
     let imports = Imports::of(py)?;
-    let leaves_the_loop = error.is_instance_of::<PyKeyboardInterrupt>(py)
-        || error.is_instance_of::<PySystemExit>(py);
+    let leaves_the_loop =
+        error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py);
     let error = error.into_value(py).into_bound(py).into_any();
     if error.is_instance(imports.cancelled_error.bind(py))? {
         view.future().set_cancelled_error(error);
@@ -188,10 +191,7 @@ fn fail(view: TaskView<'_, '_>, error: PyErr) -> PyResult<()> {
 }
 
 /// Makes the task itself cancelled, as `Future.cancel` does; `Task.cancel` only requests it.
-fn cancel_future<'py>(
-    view: TaskView<'_, 'py>,
-    message: Option<Bound<'py, PyAny>>,
-) -> PyResult<()> {
+fn cancel_future<'py>(view: TaskView<'_, 'py>, message: Option<Bound<'py, PyAny>>) -> PyResult<()> {
     let py = view.object().py();
     let cancel = Imports::of(py)?.future_cancel.bind(py);
     match message {
@@ -212,7 +212,7 @@ fn suspend<'py>(
     event_loop: &Bound<'py, Loop>,
     view: TaskView<'_, 'py>,
     context: &Bound<'py, PyAny>,
-    value: Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let py = value.py();
     if value.is_none() {
@@ -220,21 +220,24 @@ fn suspend<'py>(
         return Ok(());
     }
     if value.is(view.object()) {
-        return refuse(event_loop, view, format!("Task cannot await on itself: {}", repr(&value)));
+        refuse(event_loop, view, format!("Task cannot await on itself: {}", repr(value)));
+        return Ok(());
     }
-    if is_plain_future(&value)?
-        && let Some(future) = future_view(&value)?
+    if is_plain_future(value)?
+        && let Some(future) = future_view(value)?
     {
         if !future.belongs_to(event_loop.as_any()) {
-            return refuse(event_loop, view, different_loop(view, &value));
+            refuse(event_loop, view, different_loop(view, value));
+            return Ok(());
         }
         if !future.take_blocking() {
-            return refuse(event_loop, view, yield_instead(view, &value));
+            refuse(event_loop, view, yield_instead(view, value));
+            return Ok(());
         }
-        note_awaited_by(&value, view.object())?;
+        note_awaited_by(value, view.object())?;
         let wakeup = new_wakeup(view)?;
         if let Err((wakeup, context)) = future.try_set_first_callback(wakeup, context.clone()) {
-            add_done_callback(&value, &wakeup, &context)?;
+            add_done_callback(value, &wakeup, &context)?;
         }
         return wait_for(view, value);
     }
@@ -246,21 +249,22 @@ fn suspend_on_foreign<'py>(
     event_loop: &Bound<'py, Loop>,
     view: TaskView<'_, 'py>,
     context: &Bound<'py, PyAny>,
-    value: Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let py = value.py();
     let blocking = value.getattr_opt(interned!(py, "_asyncio_future_blocking"))?;
     let Some(blocking) = blocking.filter(|blocking| !blocking.is_none()) else {
-        let what = if value.is_instance_of::<pyo3::types::PyAny>() && is_generator(&value)? {
+        let what = if is_generator(value)? {
             format!(
                 "yield was used instead of yield from for generator in task {} with {}",
                 repr(view.object()),
-                repr(&value)
+                repr(value)
             )
         } else {
-            format!("Task got bad yield: {}", repr(&value))
+            format!("Task got bad yield: {}", repr(value))
         };
-        return refuse(event_loop, view, what);
+        refuse(event_loop, view, what);
+        return Ok(());
     };
     let blocking = blocking.is_truthy()?;
     let future_loop = match value.getattr_opt(interned!(py, "get_loop"))? {
@@ -268,19 +272,21 @@ fn suspend_on_foreign<'py>(
         None => value.getattr(interned!(py, "_loop"))?,
     };
     if !future_loop.is(event_loop) {
-        return refuse(event_loop, view, different_loop(view, &value));
+        refuse(event_loop, view, different_loop(view, value));
+        return Ok(());
     }
     if !blocking {
-        return refuse(event_loop, view, yield_instead(view, &value));
+        refuse(event_loop, view, yield_instead(view, value));
+        return Ok(());
     }
-    note_awaited_by(&value, view.object())?;
+    note_awaited_by(value, view.object())?;
     value.setattr(interned!(py, "_asyncio_future_blocking"), false)?;
-    add_done_callback(&value, &new_wakeup(view)?, context)?;
+    add_done_callback(value, &new_wakeup(view)?, context)?;
     wait_for(view, value)
 }
 
 /// The task now waits for `future`; a cancellation that was requested meanwhile goes on to it.
-fn wait_for<'py>(view: TaskView<'_, 'py>, future: Bound<'py, PyAny>) -> PyResult<()> {
+fn wait_for<'py>(view: TaskView<'_, 'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = future.py();
     view.set_waiter(future.clone());
     if view.must_cancel() {
@@ -295,12 +301,11 @@ fn wait_for<'py>(view: TaskView<'_, 'py>, future: Bound<'py, PyAny>) -> PyResult
 }
 
 /// Raises `RuntimeError(message)` inside the coroutine in the next turn.
-fn refuse(event_loop: &Bound<'_, Loop>, view: TaskView<'_, '_>, message: String) -> PyResult<()> {
+fn refuse(event_loop: &Bound<'_, Loop>, view: TaskView<'_, '_>, message: String) {
     let py = event_loop.py();
     let error = PyRuntimeError::new_err(message).into_value(py).into_any();
     let task = view.object().clone().unbind();
     event_loop.get().push(py, Runnable::StepError { task, error });
-    Ok(())
 }
 
 fn different_loop(view: TaskView<'_, '_>, future: &Bound<'_, PyAny>) -> String {
@@ -362,7 +367,9 @@ fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     use crate::interop::imports::TaskBook;
     let py = future.py();
-    let Some(view) = future_view(future)? else { return Ok(()) };
+    let Some(view) = future_view(future)? else {
+        return Ok(());
+    };
     if !view.try_set_awaited_by(task) {
         let TaskBook::PerThread { add_awaited_by, .. } = &Imports::of(py)?.tasks;
         add_awaited_by.bind(py).call1((future, task))?;
@@ -374,7 +381,9 @@ fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResu
 fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     use crate::interop::imports::TaskBook;
     let py = future.py();
-    let Some(view) = future_view(future)? else { return Ok(()) };
+    let Some(view) = future_view(future)? else {
+        return Ok(());
+    };
     if !view.try_clear_awaited_by(task) {
         let TaskBook::PerThread { discard_awaited_by, .. } = &Imports::of(py)?.tasks;
         discard_awaited_by.bind(py).call1((future, task))?;

@@ -135,7 +135,9 @@ impl StreamIo {
             attempt
         };
         drop(done);
-        let Some(transport) = this.transport(py) else { return Ok(()) };
+        let Some(transport) = this.transport(py) else {
+            return Ok(());
+        };
         match attempt {
             Attempt::Sent(_) => {
                 transport.call_method0(interned!(py, "_flushed"))?;
@@ -145,7 +147,8 @@ impl StreamIo {
                 this.event_loop.get().unwatch(py, this.fd.get(py), Side::Write);
                 this.clear_queue(py);
                 let error = PyErr::from(error);
-                let waiter = this.empty_waiter.borrow(py).as_ref().map(|waiter| waiter.clone_ref(py));
+                let waiter =
+                    this.empty_waiter.borrow(py).as_ref().map(|waiter| waiter.clone_ref(py));
                 let value = error.value(py).clone().into_any();
                 this.fatal_error(py, error, "Fatal write error on socket transport")?;
                 if let Some(waiter) = waiter {
@@ -319,7 +322,9 @@ impl StreamIo {
         if this.is_unusual(py) {
             return this.unusual(py, "write", data);
         }
-        let Some(bytes) = unchanging(data)? else { return this.unusual(py, "write", data) };
+        let Some(bytes) = unchanging(data)? else {
+            return this.unusual(py, "write", data);
+        };
         if bytes.is_empty() {
             return Ok(());
         }
