@@ -91,6 +91,34 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
             self._watch_signals()
         return removed
 
+    async def getaddrinfo(
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        """`socket.getaddrinfo()` without blocking: in the default executor, or at once for a literal address.
+
+        Literals are read by the C library as ever, only told not to look anything up: zones (`fe80::1%eth0`), short
+        forms and flags mean what they mean to `socket.getaddrinfo()`. In debug mode the executor is asked, as asyncio's
+        log of slow look-ups expects.
+
+        Raises:
+            socket.gaierror: With the resolver's code.
+        """
+        if _is_literal(host) and _is_number(port) and not self.get_debug():
+            try:
+                return socket.getaddrinfo(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
+            except socket.gaierror:
+                pass  # No literal after all: the resolver has the last word, and the error.
+        return await super().getaddrinfo(
+            host, port, family=family, type=type, proto=proto, flags=flags
+        )
+
     def _make_socket_transport(
         self,
         sock: socket.socket,
@@ -130,6 +158,16 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
         )
         SocketTransport(self, rawsock, ssl_protocol, extra=extra, server=server)
         return ssl_protocol._app_transport
+
+
+def _is_literal(host: Any) -> bool:
+    """Whether `host` can be an IP address: it begins like one. `str` only, as nearly all hosts are."""
+    return isinstance(host, str) and host != "" and (":" in host or host[0].isdigit())
+
+
+def _is_number(port: Any) -> bool:
+    """Whether `port` needs no look-up in the services database."""
+    return port is None or isinstance(port, int)
 
 
 def new_event_loop() -> EventLoop:
