@@ -1,6 +1,7 @@
 # The native half, in the order of crates/oxio-py/src/lib.rs. Users meet these classes as oxio.EventLoop, oxio.Task and
 # so on. Names with an underscore are for oxio's Python half and for what it inherits from asyncio.
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, Self, TypeVar, final
@@ -73,7 +74,7 @@ class Loop:
 
 @final
 class StreamIo:
-    def __new__(cls, event_loop: EventLoop, fd: int, transport: SocketTransport) -> Self: ...
+    def __new__(cls, event_loop: EventLoop, sock: socket.socket, transport: SocketTransport) -> Self: ...
     def set_protocol(self, protocol: asyncio.BaseProtocol, buffered: bool) -> None: ...
     def start_reading(self) -> None: ...
     def write(self, data: Buffer) -> None: ...

@@ -49,7 +49,7 @@ class SocketTransport(_Stock):
         extra: dict[str, Any] | None = None,
         server: Any = None,
     ) -> None:
-        self._io = io = StreamIo(loop, sock.fileno(), self)
+        self._io = io = StreamIo(loop, sock, self)
         # Bound once: a call of `transport.write` goes straight into Rust.
         self.write = io.write
         self.writelines = io.writelines
@@ -99,8 +99,15 @@ class SocketTransport(_Stock):
         if self.is_reading():
             self._io.start_reading()
 
+    def writelines(self, list_of_data: Any) -> None:
+        """Only called once the connection is lost: while it is there, the native half answers (see `__init__`)."""
+        self._unusual("writelines", list_of_data)
+
     def _unusual(self, method: str, data: Any) -> None:
         """A write that asyncio refuses, warns about or ignores: its own method does so."""
+        if method == "writelines" and self._conn_lost and not self._eof and self._empty_waiter is None:
+            # asyncio's own would touch its queue here.
+            method, data = "write", b"".join(data)
         getattr(_Stock, method)(self, data)
 
     def _flushed(self) -> None:

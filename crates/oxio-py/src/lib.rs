@@ -1,8 +1,9 @@
 //! `oxio._oxio`: everything of oxio that touches Python objects.
 //!
-//! The folders in layer order, each using only those before it: `interop`, `scheduler`, `handle`, `future`, `task`,
+//! The folders in layer order, each using only those before it: `interop`, `errors`, `scheduler`, `handle`, `future`, `task`,
 //! `protocol`, `transports`, `event_loop` (ARCHITECTURE.md has the map; `tools/check_layers.py` keeps the order).
 
+mod errors;
 mod event_loop;
 mod future;
 mod handle;

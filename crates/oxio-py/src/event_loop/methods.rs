@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::{run, scheduling, watchers};
 use crate::handle::note_timer_cancelled;
-use crate::scheduler::{Loop, Side};
+use crate::scheduler::{Loop, Native, Side};
 
 #[pymethods]
 impl Loop {
@@ -25,8 +25,14 @@ impl Loop {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let own = class.py().get_type::<Self>().getattr("call_soon")?;
-        Self::create(class.getattr("call_soon")?.is(&own))
+        let (py, own) = (class.py(), class.py().get_type::<Self>());
+        let inherited = |name: &str| PyResult::Ok(class.getattr(name)?.is(&own.getattr(name)?));
+        let native = Native {
+            call_soon: inherited("call_soon")?,
+            timers: inherited("time")? && inherited("call_at")?,
+            run_once: inherited("_run_once")?,
+        };
+        Self::create(py, native)
     }
 
     /// Call `callback(*args)` in the next turn. Returns a Handle. Loop thread only.
@@ -63,9 +69,7 @@ impl Loop {
         let Some(delay) = delay else {
             return Err(PyTypeError::new_err("delay must not be None"));
         };
-        let when = Deadline::now().as_secs_f64() + delay.extract::<f64>()?;
-        let when = when.into_pyobject(slf.py())?.into_any();
-        scheduling::call_at(slf, when, callback, args, context, "call_later")
+        scheduling::call_later(slf, delay, callback, args, context)
     }
 
     /// Call `callback(*args)` at `when`, in seconds of `time()`: never early. Returns a `TimerHandle`. Loop thread only.

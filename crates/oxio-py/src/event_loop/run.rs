@@ -15,6 +15,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::errors::os_error;
 use crate::handle::{self, new_handle};
 use crate::interop::attach::{check_signals, detached};
 use crate::interop::call::{call_with_tuple, in_context};
@@ -41,7 +42,8 @@ pub fn run_once(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     let state = event_loop.get();
     loop {
         let result = turn(event_loop);
-        if result.is_err() || state.is_stopping(py) || state.running_thread(py).is_none() {
+        let one_turn = state.running_thread(py).is_none() || !state.native().run_once;
+        if one_turn || result.is_err() || state.is_stopping(py) {
             // Nobody runs any more, so there is no current task.
             leave_current(event_loop)?;
             state.show_ready(py);
@@ -55,13 +57,13 @@ fn turn(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     let state = event_loop.get();
     let is_ready = state.ready_len(py) > 0 || state.is_stopping(py);
     if !is_ready || poll_is_due(state, py) {
-        let timeout = if is_ready { Some(Duration::ZERO) } else { time_to_next_timer(state, py) };
+        let timeout = if is_ready { Some(Duration::ZERO) } else { time_to_next_timer(event_loop)? };
         poll(event_loop, timeout)?;
         let mut pacing = state.pacing.get(py);
         pacing.busy_turns = if is_ready { pacing.busy_turns.saturating_add(1) } else { 0 };
         state.pacing.set(py, pacing);
     }
-    expire_timers(state, py)?;
+    expire_timers(event_loop)?;
     for _ in 0..state.ready_len(py) {
         match state.pop_ready(py) {
             Some(runnable) => run(event_loop, runnable)?,
@@ -90,12 +92,15 @@ fn poll_is_due(state: &Loop, py: Python<'_>) -> bool {
     due
 }
 
-fn time_to_next_timer(state: &Loop, py: Python<'_>) -> Option<Duration> {
+fn time_to_next_timer(event_loop: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
+    let (py, state) = (event_loop.py(), event_loop.get());
     let mut discarded = Vec::new();
     let deadline = state.timers.borrow(py).next_deadline(&mut discarded);
     drop(discarded);
-    let deadline = deadline.filter(|deadline| *deadline != Deadline::NEVER)?;
-    Some(deadline.saturating_duration_since(Deadline::now()))
+    match deadline.filter(|deadline| *deadline != Deadline::NEVER) {
+        Some(deadline) => Ok(Some(deadline.saturating_duration_since(now(event_loop)?))),
+        None => Ok(None),
+    }
 }
 
 /// Waits for I/O and wake-ups, without the interpreter when the wait may block.
@@ -115,26 +120,37 @@ fn poll(event_loop: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()>
     let result = match waited {
         Ok(()) => {
             state.deliver(py, &events);
-            if blocks { check_signals(py) } else { Ok(()) }
+            // Also when it did not block: callbacks written in C run no Python code that would look.
+            check_signals(py)
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => check_signals(py),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(os_error(py, &error)),
     };
     *state.events.borrow(py) = Some(events);
     result
 }
 
-fn expire_timers(state: &Loop, py: Python<'_>) -> PyResult<()> {
+fn expire_timers(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
+    let (py, state) = (event_loop.py(), event_loop.get());
     if state.timers.borrow(py).is_empty() {
         return Ok(());
     }
-    let now = Deadline::now();
+    let now = now(event_loop)?;
     loop {
         let timer = state.timers.borrow(py).pop_due(now);
         let Some(timer) = timer else { return Ok(()) };
         handle::mark_unscheduled(timer.0.bind(py))?;
         state.push(py, Runnable::Handle(timer.0));
     }
+}
+
+/// The loop's time; a subclass may have a clock of its own, as loops for tests do.
+fn now(event_loop: &Bound<'_, Loop>) -> PyResult<Deadline> {
+    if event_loop.get().native().timers {
+        return Ok(Deadline::now());
+    }
+    let py = event_loop.py();
+    Ok(Deadline::from_secs_f64(event_loop.call_method0(interned!(py, "time"))?.extract()?))
 }
 
 /// Runs one entry. In debug mode it is timed, and reported when it was slow.
@@ -227,8 +243,7 @@ fn run_handle(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>) -> PyResu
     else {
         return Ok(());
     };
-    let args = args.cast_into::<PyTuple>()?;
-    in_context(&context, || call_with_tuple(&callback, &args).map(drop))
+    in_context(&context, || call_with_tuple(&callback, args.cast::<PyTuple>()?).map(drop))
         .or_else(|error| report(event_loop, handle, error))
 }
 
@@ -256,6 +271,7 @@ fn report_step(
     if leaves_the_loop(py, &error) {
         return Err(error);
     }
+    leave_current(event_loop)?;
     let step = task.getattr(interned!(py, "__class__"))?;
     let args = PyTuple::new(py, [task])?;
     let handle = new_handle(event_loop, &step, &args, None)?;

@@ -2,9 +2,10 @@
 //!
 //! Source of the behaviour: CPython `BaseEventLoop`.
 
+use oxio_core::clock::Deadline;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 
 use crate::future::{future_class, new_future, woken_task};
 use crate::handle::{new_handle, new_timer};
@@ -78,6 +79,33 @@ pub fn call_soon_threadsafe<'py>(
     Ok(handle)
 }
 
+/// `call_later(delay, callback, *args, context=None)`; `delay` in seconds.
+pub fn call_later<'py>(
+    event_loop: &Bound<'py, Loop>,
+    delay: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    if !event_loop.get().native().timers {
+        // The subclass has its own clock, or makes its timers itself.
+        let when = event_loop.call_method0(interned!(py, "time"))?.add(delay)?;
+        let call: Vec<_> = [when, callback.clone()].into_iter().chain(args.iter()).collect();
+        let kwargs = PyDict::new(py);
+        kwargs.set_item(interned!(py, "context"), context)?;
+        let call = PyTuple::new(py, call)?;
+        return event_loop.call_method(interned!(py, "call_at"), call, Some(&kwargs));
+    }
+    let now = Deadline::now().as_secs_f64();
+    // Python's own addition decides what else may be a delay: an int may, a Decimal may not.
+    let when = match delay.cast_exact::<PyFloat>() {
+        Ok(delay) => (now + delay.value()).into_pyobject(py)?.into_any(),
+        Err(_) => PyFloat::new(py, now).add(delay)?,
+    };
+    call_at(event_loop, when, callback, args, context, "call_later")
+}
+
 /// `call_at(when, callback, *args, context=None)`; `when` is a float of the loop's clock.
 pub fn call_at<'py>(
     event_loop: &Bound<'py, Loop>,
@@ -142,15 +170,16 @@ pub fn create_task<'py>(
     }
     let mut new = NewTask { coro, name: None, context: None, eager_start };
     for (key, value) in kwargs.into_iter().flat_map(PyDictMethods::iter) {
-        if value.is_none() {
-            continue;
-        }
+        let value = Some(value).filter(|value| !value.is_none());
         if key.eq("name")? {
-            new.name = Some(value);
+            new.name = value;
         } else if key.eq("context")? {
-            new.context = Some(value);
+            new.context = value;
         } else if key.eq("eager_start")? && cfg!(Py_3_14) {
-            new.eager_start = value.is_truthy()?;
+            // `eager_start=None` means the factory's choice, which is this one.
+            if let Some(value) = value {
+                new.eager_start = value.is_truthy()?;
+            }
         } else {
             let key = key.str()?;
             return Err(PyTypeError::new_err(format!(

@@ -1,4 +1,4 @@
-//! Writing into memory that Python code owns: `BufferedProtocol.get_buffer()`, `sock_recv_into`.
+//! Bytes between Rust and Python: new `bytes`, and memory that Python code owns (`BufferedProtocol.get_buffer()`).
 
 #![expect(unsafe_code, reason = "the buffer protocol")]
 
@@ -8,6 +8,7 @@ use std::slice;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 /// Lends the writable memory of `object` to `fill`.
 ///
@@ -39,4 +40,18 @@ pub fn with_writable<T>(
     // SAFETY: taken above and released once.
     unsafe { ffi::PyBuffer_Release(&raw mut view) };
     filled
+}
+
+/// A `bytes` with a copy of `data`.
+///
+/// # Errors
+/// `MemoryError`, where `PyBytes::new` would panic.
+pub fn new_bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    // A slice is never longer than `isize::MAX` bytes.
+    let len = data.len().cast_signed();
+    // SAFETY: `data` is valid for `len` bytes; the result is a new `bytes` or NULL with an error set.
+    unsafe {
+        let made = ffi::PyBytes_FromStringAndSize(data.as_ptr().cast(), len);
+        Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>())
+    }
 }

@@ -52,7 +52,7 @@ pub enum Replaceable {
 pub enum TaskBook {
     /// Up to 3.13: `{loop: task}` and the `data` set of a `WeakSet`.
     #[cfg(not(Py_3_14))]
-    Shared { current: Py<PyDict>, scheduled: Py<pyo3::types::PySet> },
+    Shared { current: Py<PyDict>, scheduled: Py<pyo3::types::PySet>, register: Py<PyAny> },
     /// 3.14: both are fields of the thread, reached by functions.
     #[cfg(Py_3_14)]
     PerThread {
@@ -142,6 +142,7 @@ impl TaskBook {
             native.getattr("_scheduled_tasks").or_else(|_| native.getattr("_all_tasks"))?;
         Ok(Self::Shared {
             current: native.getattr("_current_tasks")?.cast_into::<PyDict>()?.unbind(),
+            register: native.getattr("_register_task")?.unbind(),
             scheduled: scheduled.getattr("data")?.cast_into::<pyo3::types::PySet>()?.unbind(),
         })
     }
@@ -154,5 +155,24 @@ impl TaskBook {
             add_awaited_by: native.getattr("future_add_to_awaited_by")?.unbind(),
             discard_awaited_by: native.getattr("future_discard_from_awaited_by")?.unbind(),
         })
+    }
+
+    /// Leaves a pending task to asyncio: its loop was closed and keeps it no longer.
+    ///
+    /// Up to 3.13 the reference that oxio put into the weak set has no callback, so nobody would take it out when
+    /// the task dies. Errors cannot matter: the task is only forgotten earlier.
+    pub fn hand_over(&self, task: &Bound<'_, PyAny>) {
+        #[cfg(not(Py_3_14))]
+        {
+            let Self::Shared { scheduled, register, .. } = self;
+            let py = task.py();
+            if let Ok(reference) = pyo3::types::PyWeakrefReference::new(task) {
+                let _ = scheduled.bind(py).discard(reference);
+            }
+            let _ = register.bind(py).call1((task,));
+        }
+        // From 3.14 on the interpreter's own list holds no reference, and a dying task unlinks itself.
+        #[cfg(Py_3_14)]
+        let _ = task;
     }
 }

@@ -5,7 +5,8 @@
 //! those fields sees the truth, and a task may be driven by oxio's step or by CPython's without either
 //! noticing. The price is that the layout must be known. It is private to CPython and differs per minor
 //! version, so it is written down here and *checked when oxio is imported* ([`verify`]). When the check
-//! fails oxio uses CPython's own classes instead: slower, never wrong (docs/decisions/0001).
+//! fails for Future or Task, oxio uses CPython's own classes instead: slower, never wrong (docs/decisions/0001). For
+//! `Handle`, a Python class whose slots have not changed since 3.7, the import fails with a sentence.
 //!
 //! Sources: CPython 3.11–3.14 `Modules/_asynciomodule.c` (`FutureObj_HEAD`, `TaskObj`) and
 //! `Lib/asyncio/events.py` (`Handle.__slots__`; a class's slots are laid out in sorted order).
@@ -223,7 +224,7 @@ impl<'a, 'py> FutureView<'a, 'py> {
 
     /// Pending becomes finished with `result`. The callbacks are the caller's to schedule.
     pub fn finish(self, result: Bound<'py, PyAny>) {
-        // SAFETY: as in `event_loop`; the result field of a pending future is NULL, so nothing is dropped.
+        // SAFETY: as in `event_loop`; callers have checked that the future is pending, so its result is NULL.
         unsafe {
             (*self.raw()).state = 2;
             drop(put(self.object.py(), &raw mut (*self.raw()).result, result));
@@ -702,9 +703,8 @@ pub struct Layout {
 
 /// Compares this file with objects that the running CPython makes.
 ///
-/// `probe` comes from `python/oxio/_probe.py`: `(future, future_parts, task, task_parts)`, where the parts are the
-/// very objects that must be found in the fields: `(loop, callback, context, result)` of a future that had its
-/// callback read before it was finished is impossible to see twice, so the future is pending for the first three.
+/// `python/oxio/_probe.py` makes a future, a task and a timer handle together with the very objects that must be found
+/// in their fields. Each field that oxio reads is compared, and each that it writes is looked at through the getter.
 pub fn verify(
     py: Python<'_>,
     c_future: &Bound<'_, PyAny>,

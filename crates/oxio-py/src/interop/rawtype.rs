@@ -3,7 +3,7 @@
 //! `#[pyclass]` cannot extend a class it does not know at compile time, and the classes here must be real
 //! subclasses of `_asyncio.Task`, `asyncio.Handle` and so on: isinstance, debuggers and other libraries look
 //! at the memory. So they are made from type specs, with methods that are plain safe Rust functions behind
-//! the trampolines of this file. A trampoline catches a panic and raises it as `PanicException`.
+//! the trampolines of this file. A trampoline catches a panic and raises `RuntimeError`.
 
 #![expect(unsafe_code, reason = "type specs, method tables and extern trampolines")]
 

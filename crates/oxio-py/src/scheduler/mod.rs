@@ -28,8 +28,10 @@ use pyo3::prelude::*;
 pub use runnable::{IoSource, Runnable, Timer};
 pub use watch::{Side, Watched, Watcher};
 
+use crate::errors::os_error;
 use crate::interop::call::thread_token;
 use crate::interop::cell::{GilCell, GilFlag};
+use crate::interop::imports::Imports;
 
 /// How many readiness events one poll can bring; more stay in the kernel for the next turn.
 const EVENTS_PER_POLL: usize = 512;
@@ -56,8 +58,20 @@ pub struct Loop {
     debug: GilFlag<bool>,
     /// `threading.get_ident()` of the running thread, and our own name for it.
     running: GilFlag<Option<(u64, usize)>>,
-    /// False when a Python subclass overrides `call_soon`: then tasks go through that method, as in asyncio.
-    native: bool,
+    /// A step is on the stack: nothing else may be stepped inside it, but for an eager start.
+    pub(crate) stepping: GilFlag<bool>,
+    native: Native,
+}
+
+/// Which methods a Python subclass has left as they are. What it overrides is called, as asyncio's own code would.
+#[derive(Clone, Copy)]
+pub struct Native {
+    /// `call_soon`: tasks and futures go straight into the ready queue.
+    pub call_soon: bool,
+    /// `time` and `call_at`: timers are made and expire without asking Python.
+    pub timers: bool,
+    /// `_run_once`: many turns to a call.
+    pub run_once: bool,
 }
 
 /// When the loop polled last; kept by `event_loop/run.rs`.
@@ -71,8 +85,8 @@ pub struct Pacing {
 impl Loop {
     /// # Errors
     /// `OSError` when the process is out of file descriptors.
-    pub fn create(native: bool) -> PyResult<Self> {
-        let reactor = Reactor::new()?;
+    pub fn create(py: Python<'_>, native: Native) -> PyResult<Self> {
+        let reactor = Reactor::new().map_err(|error| os_error(py, &error))?;
         Ok(Self {
             ready: GilCell::new(ReadyQueue::new()),
             inbox: Inbox::new(),
@@ -93,16 +107,17 @@ impl Loop {
             stopping: GilFlag::new(false),
             debug: GilFlag::new(false),
             running: GilFlag::new(None),
+            stepping: GilFlag::new(false),
             native,
         })
     }
 
     /// The loop behind `event_loop`, when it is ours and its `call_soon` is not overridden.
     pub fn native_of<'a, 'py>(event_loop: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
-        event_loop.cast::<Self>().ok().filter(|event_loop| event_loop.get().native)
+        event_loop.cast::<Self>().ok().filter(|event_loop| event_loop.get().native.call_soon)
     }
 
-    pub fn is_native(&self) -> bool {
+    pub fn native(&self) -> Native {
         self.native
     }
 
@@ -220,7 +235,7 @@ impl Loop {
             Some(reactor) => watch::watch(reactor, fd, side, watcher),
             None => return Err(PyRuntimeError::new_err("Event loop is closed")),
         };
-        watched.map_err(|(error, _refused)| error.into())
+        watched.map_err(|(error, _refused)| os_error(py, &error))
     }
 
     /// Stops watching `side` of `fd`; returns its watcher, if there was one.
@@ -278,6 +293,12 @@ impl Loop {
         let ready = self.ready.borrow(py).take();
         let timers = self.timers.borrow(py).take();
         let pending = self.pending.borrow(py).take();
+        for task in pending.iter() {
+            // The loop knows them no longer; asyncio's own set may, while somebody holds them.
+            if let Ok(imports) = Imports::of(py) {
+                imports.tasks.hand_over(task.bind(py));
+            }
+        }
         ready.iter().chain(&from_threads).for_each(|runnable| runnable.release(py));
         // Dropped here, with no borrow open: finalisers may call back into the loop.
         drop((from_threads, ready, timers, pending));
@@ -332,11 +353,13 @@ impl Registry {
         self.places.len() - 1
     }
 
-    /// The task at `place`, for the caller to drop without a borrow.
-    pub fn remove(&mut self, place: usize) -> Option<Py<PyAny>> {
-        let task = self.places.get_mut(place)?.take()?;
+    /// `task`, if it is at `place`, for the caller to drop without a borrow.
+    pub fn remove(&mut self, place: usize, task: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+        let slot = self.places.get_mut(place)?;
+        // A loop that was closed has forgotten its tasks, which still remember their places.
+        let kept = slot.take_if(|kept| kept.is(task))?;
         self.free.push(place);
-        Some(task)
+        Some(kept)
     }
 
     pub fn len(&self) -> usize {

@@ -31,10 +31,53 @@ pub fn leave_current(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     set(event_loop, None)
 }
 
-/// The current task as this loop has set it.
-pub fn current<'py>(event_loop: &Bound<'py, Loop>) -> Option<Bound<'py, PyAny>> {
+/// What [`interrupt`] has put aside.
+pub struct Interrupted<'py> {
+    /// The current task as the interpreter had it: another task's step may be CPython's.
+    registered: Option<Bound<'py, PyAny>>,
+    /// The current task as this loop had set it.
+    ours: Option<Py<PyAny>>,
+}
+
+/// Makes `task` the current task inside another task's step; [`resume`] undoes it.
+pub fn interrupt<'py>(
+    event_loop: &Bound<'py, Loop>,
+    task: &Bound<'py, PyAny>,
+) -> PyResult<Interrupted<'py>> {
     let py = event_loop.py();
-    event_loop.get().current.borrow(py).as_ref().map(|task| task.bind(py).clone())
+    let registered = swap(event_loop, Some(task))?;
+    let ours = event_loop.get().current.borrow(py).replace(task.clone().unbind());
+    Ok(Interrupted { registered, ours })
+}
+
+/// Makes the task that was interrupted the current one again.
+pub fn resume<'py>(event_loop: &Bound<'py, Loop>, outer: Interrupted<'py>) -> PyResult<()> {
+    let py = event_loop.py();
+    set(event_loop, outer.registered.as_ref())?;
+    let inner = std::mem::replace(&mut *event_loop.get().current.borrow(py), outer.ours);
+    drop(inner);
+    Ok(())
+}
+
+/// As [`set`], giving back what was set before.
+fn swap<'py>(
+    event_loop: &Bound<'py, Loop>,
+    task: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    match &Imports::of(py)?.tasks {
+        #[cfg(not(Py_3_14))]
+        TaskBook::Shared { current, .. } => {
+            let before = current.bind(py).get_item(event_loop)?;
+            set(event_loop, task)?;
+            Ok(before)
+        }
+        #[cfg(Py_3_14)]
+        TaskBook::PerThread { swap_current, .. } => {
+            let before = swap_current.bind(py).call1((event_loop, task))?;
+            Ok(Some(before).filter(|before| !before.is_none()))
+        }
+    }
 }
 
 #[cfg(not(Py_3_14))]

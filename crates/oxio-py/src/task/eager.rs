@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use super::current::{current, enter_current, leave_current};
+use super::current::{interrupt, resume};
 use super::{step, task_class};
 use crate::interop::layout::{State, TaskView};
 use crate::scheduler::Loop;
@@ -12,12 +12,13 @@ use crate::scheduler::Loop;
 /// Source: CPython `task_eager_start`.
 pub fn start<'py>(event_loop: &Bound<'py, Loop>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = event_loop.py();
-    let outer = current(event_loop);
+    let state = event_loop.get();
+    let outer = interrupt(event_loop, task)?;
+    let was_stepping = state.stepping.get(py);
+    state.stepping.set(py, false);
     let stepped = step(event_loop, task);
-    match outer {
-        Some(outer) => enter_current(event_loop, &outer)?,
-        None => leave_current(event_loop)?,
-    }
+    state.stepping.set(py, was_stepping);
+    resume(event_loop, outer)?;
     stepped?;
     let class = task_class(py)?;
     if let Some(view) = TaskView::of(task, &class)

@@ -1,7 +1,7 @@
 //! `oxio.Task`: `_asyncio.Task` that oxio's loop steps itself.
 //!
-//! States: pending → finished | cancelled, in the base's own `state` field. While pending a task is in exactly one
-//! of these places: the ready queue (`Step`, `StepError`, `Wake`), the callbacks of the future it awaits, or on the
+//! States: pending → finished | cancelled, in the base's own `state` field. While oxio drives it, a pending task is
+//! in exactly one of these places: the ready queue (`Step`, `StepError`, `Wake`), the callbacks of the future it awaits, or on the
 //! stack inside [`step`]. The loop's registry holds a reference from creation until it is done.
 //!
 //! Everything that is not per step is inherited and works on the same memory: `cancel`, `uncancel`, names,
@@ -235,7 +235,7 @@ fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> Py
         return Ok(());
     };
     view.set_registered(None);
-    let kept = event_loop.get().pending.borrow(py).remove(place);
+    let kept = event_loop.get().pending.borrow(py).remove(place, view.object());
     drop(kept);
     #[cfg(not(Py_3_14))]
     {

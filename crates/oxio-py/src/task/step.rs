@@ -92,7 +92,12 @@ fn advance<'py>(
     let (Some(coro), Some(context)) = (view.coro(), view.context()) else {
         return Err(PyRuntimeError::new_err("uninitialized Task object"));
     };
+    let state = event_loop.get();
+    if state.stepping.get(py) {
+        return Err(nested(event_loop, task));
+    }
     enter_current(event_loop, task)?;
+    state.stepping.set(py, true);
     // Like asyncio's handles, the context covers the handling of the result too: an `add_done_callback` of a
     // foreign future may look at it.
     let handled = in_context(&context, || {
@@ -102,6 +107,7 @@ fn advance<'py>(
         };
         settle(event_loop, view, &context, sent)
     });
+    state.stepping.set(py, false);
     unregister(event_loop, view)?;
     handled
 }
@@ -123,6 +129,17 @@ fn cancellation<'py>(
     };
     view.clear_must_cancel();
     Ok(error)
+}
+
+/// Somebody called a wake-up inside another task's step.
+fn nested(event_loop: &Bound<'_, Loop>, task: &Bound<'_, PyAny>) -> PyErr {
+    let py = event_loop.py();
+    let current = event_loop.get().current.borrow(py).as_ref().map(|task| task.clone_ref(py));
+    let current = current.map_or_else(String::new, |current| repr(current.bind(py)));
+    let task = repr(task);
+    PyRuntimeError::new_err(format!(
+        "Cannot enter into task {task} while another task {current} is being executed."
+    ))
 }
 
 fn already_done<'py>(view: TaskView<'_, 'py>, error: Option<Bound<'py, PyAny>>) -> PyErr {
@@ -162,7 +179,10 @@ fn finish<'py>(
         view.clear_must_cancel();
         return cancel_future(view, view.future().cancel_message());
     }
-    if event_loop.get().is_debug(py) || event_loop.get().is_closed(py) {
+    let state = event_loop.get();
+    let is_pending = view.future().state() == State::Pending;
+    if !is_pending || state.is_debug(py) || state.is_closed(py) {
+        // Somebody finished it by force meanwhile (refused there), or debug mode wants handles.
         imports.future_set_result.bind(py).call1((view.object(), result))?;
         return Ok(());
     }

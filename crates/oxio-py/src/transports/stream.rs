@@ -1,8 +1,8 @@
 //! Reading and writing a connected stream socket.
 //!
-//! `StreamIo` borrows the descriptor of the socket object that the Python transport owns, from construction to
-//! `detach()`, which the transport calls right after it has closed the socket. A `-1` afterwards can reach no
-//! other connection's bytes.
+//! `StreamIo` uses the descriptor of the socket object that the Python transport owns. A program can close or detach
+//! that object behind the transport's back, and the number then names another connection. So the object is asked for
+//! its number before each system call, as asyncio does by calling its methods: a closed one is `EBADF`.
 //!
 //! Order of a write: try at once when nothing is queued; keep the rest, `bytes` by reference and mutable buffers
 //! as a copy; then one `sendmsg` a turn while the socket takes bytes.
@@ -24,7 +24,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use crate::interop::buffer::with_writable;
+use crate::errors::os_error;
+use crate::interop::buffer::{new_bytes, with_writable};
 use crate::interop::call::copy_context;
 use crate::interop::cell::{GilCell, GilFlag};
 use crate::interop::imports::interned;
@@ -34,10 +35,16 @@ use crate::scheduler::{IoSource, Loop, Side, Watcher};
 /// Bytes of one read at most; asyncio's `max_size`.
 const READ_SIZE: usize = 256 * 1024;
 
+/// What the kernel says of a number that is not open; the same on all Unix systems.
+const EBADF: i32 = 9;
+
 /// Per-packet state of one stream transport; see the module's head.
 #[pyclass(frozen, module = "oxio._oxio", name = "StreamIo")]
 pub struct StreamIo {
     event_loop: Py<Loop>,
+    /// The socket object, until the connection is lost.
+    sock: GilCell<Option<Py<PyAny>>>,
+    /// Its number when the transport was made: the one that the reactor knows. `-1` once the connection is lost.
     fd: GilFlag<RawFd>,
     transport: GilCell<Option<Py<PyAny>>>,
     receiver: GilCell<Option<Receiver>>,
@@ -76,6 +83,19 @@ impl StreamIo {
         let context = copy_context(slf.py())?.unbind();
         let object = slf.clone().into_any().unbind();
         Ok(Watcher::Io(IoSource { object, context, on_ready }))
+    }
+
+    /// The socket's number, if it is still the one that is watched.
+    fn open_fd(&self, py: Python<'_>) -> PyResult<io::Result<RawFd>> {
+        let sock = self.sock.borrow(py).as_ref().map(|sock| sock.clone_ref(py));
+        let fd = match sock {
+            Some(sock) => sock.call_method0(py, interned!(py, "fileno"))?.extract::<RawFd>(py)?,
+            None => -1,
+        };
+        if fd < 0 || fd != self.fd.get(py) {
+            return Ok(Err(io::Error::from_raw_os_error(EBADF)));
+        }
+        Ok(Ok(fd))
     }
 
     fn transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -126,9 +146,10 @@ impl StreamIo {
             return Ok(());
         }
         let mut done = Vec::new();
+        let fd = this.open_fd(py)?;
         let attempt = {
             let mut queue = this.queue.borrow(py);
-            let attempt = Attempt::of(socket::send_vectored(this.fd.get(py), &queue.slices()));
+            let attempt = Attempt::of(fd.and_then(|fd| socket::send_vectored(fd, &queue.slices())));
             if let Attempt::Sent(count) = attempt {
                 queue.advance(count, &mut done);
             }
@@ -146,7 +167,7 @@ impl StreamIo {
             Attempt::Failed(error) => {
                 this.event_loop.get().unwatch(py, this.fd.get(py), Side::Write);
                 this.clear_queue(py);
-                let error = PyErr::from(error);
+                let error = os_error(py, &error);
                 let waiter =
                     this.empty_waiter.borrow(py).as_ref().map(|waiter| waiter.clone_ref(py));
                 let value = error.value(py).clone().into_any();
@@ -164,8 +185,8 @@ impl StreamIo {
         let py = slf.py();
         let this = slf.get();
         // An earlier entry of this turn may have paused or closed the transport.
-        let fd = this.fd.get(py);
-        if this.conn_lost.get(py) > 0 || !this.event_loop.get().watched_sides(py, fd).0 {
+        if this.conn_lost.get(py) > 0 || !this.event_loop.get().watched_sides(py, this.fd.get(py)).0
+        {
             return Ok(());
         }
         let (protocol, buffered) = match this.receiver.borrow(py).as_ref() {
@@ -173,33 +194,38 @@ impl StreamIo {
             None => return Ok(()),
         };
         if buffered {
-            return this.read_into_buffer(&protocol, fd);
+            return this.read_into_buffer(&protocol);
         }
-        match receive(py, fd) {
+        let received = match this.open_fd(py)? {
+            Ok(fd) => receive(py, fd),
+            Err(error) => Err(os_error(py, &error)),
+        };
+        match received {
             Ok(None) => Ok(()),
             Ok(Some(bytes)) if bytes.as_bytes().is_empty() => this.read_eof(py),
             Ok(Some(bytes)) => protocol::data_received(&protocol, &bytes).or_else(|error| {
                 this.fatal_error(py, error, "Fatal error: protocol.data_received() call failed.")
             }),
-            Err(error) => {
-                this.fatal_error(py, error.into(), "Fatal read error on socket transport")
-            }
+            Err(error) => this.fatal_error(py, error, "Fatal read error on socket transport"),
         }
     }
 
-    fn read_into_buffer(&self, protocol: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
+    fn read_into_buffer(&self, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = protocol.py();
         let failed = "Fatal error: protocol.get_buffer() call failed.";
         let buffer = match protocol::next_buffer(protocol).and_then(not_empty) {
             Ok(buffer) => buffer,
             Err(error) => return self.fatal_error(py, error, failed),
         };
-        let received = match with_writable(&buffer, |memory| socket::recv(fd, memory)) {
-            Ok(received) => Attempt::of_read(received),
-            Err(error) => {
-                return self.fatal_error(py, error, "Fatal read error on socket transport");
-            }
-        };
+        // Asked after `get_buffer()`, which may have closed the socket.
+        let fd = self.open_fd(py)?;
+        let received =
+            match with_writable(&buffer, |memory| fd.and_then(|fd| socket::recv(fd, memory))) {
+                Ok(received) => Attempt::of_read(received),
+                Err(error) => {
+                    return self.fatal_error(py, error, "Fatal read error on socket transport");
+                }
+            };
         match received {
             Ok(None) => Ok(()),
             Ok(Some(0)) => self.read_eof(py),
@@ -207,7 +233,8 @@ impl StreamIo {
                 self.fatal_error(py, error, "Fatal error: protocol.buffer_updated() call failed.")
             }),
             Err(error) => {
-                self.fatal_error(py, error.into(), "Fatal read error on socket transport")
+                let error = os_error(py, &error);
+                self.fatal_error(py, error, "Fatal read error on socket transport")
             }
         }
     }
@@ -242,14 +269,15 @@ impl Attempt {
 }
 
 /// Reads once from `fd`; empty bytes mean the end, `None` that there is nothing now.
-fn receive(py: Python<'_>, fd: RawFd) -> io::Result<Option<Bound<'_, PyBytes>>> {
+fn receive(py: Python<'_>, fd: RawFd) -> PyResult<Option<Bound<'_, PyBytes>>> {
     thread_local! {
         /// One buffer for all connections of the thread's loops. Nothing in its scope below runs Python code.
         static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
     }
-    SCRATCH.with_borrow_mut(|scratch| {
-        let count = Attempt::of_read(socket::recv(fd, scratch))?;
-        Ok(count.map(|count| PyBytes::new(py, &scratch[..count])))
+    SCRATCH.with_borrow_mut(|scratch| match Attempt::of_read(socket::recv(fd, scratch)) {
+        Ok(Some(count)) => new_bytes(py, &scratch[..count]).map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(os_error(py, &error)),
     })
 }
 
@@ -284,11 +312,17 @@ fn unchanging(data: &Bound<'_, PyAny>) -> PyResult<Option<PyBackedBytes>> {
 
 #[pymethods]
 impl StreamIo {
-    /// A stream on the open, non-blocking descriptor `fd`, which stays `transport`'s.
+    /// A stream on the connected, non-blocking `sock`, which stays `transport`'s.
     #[new]
-    fn new(event_loop: &Bound<'_, Loop>, fd: RawFd, transport: Py<PyAny>) -> Self {
-        Self {
+    fn new(
+        event_loop: &Bound<'_, Loop>,
+        sock: &Bound<'_, PyAny>,
+        transport: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let fd = sock.call_method0(interned!(sock.py(), "fileno"))?.extract()?;
+        Ok(Self {
             event_loop: event_loop.clone().unbind(),
+            sock: GilCell::new(Some(sock.clone().unbind())),
             fd: GilFlag::new(fd),
             transport: GilCell::new(Some(transport)),
             receiver: GilCell::new(None),
@@ -296,7 +330,7 @@ impl StreamIo {
             conn_lost: GilFlag::new(0),
             eof: GilFlag::new(false),
             empty_waiter: GilCell::new(None),
-        }
+        })
     }
 
     /// Hand bytes to `protocol` from now on.
@@ -332,14 +366,16 @@ impl StreamIo {
             this.queue.borrow(py).push(bytes);
             return this.maybe_pause(py);
         }
-        match Attempt::of(socket::send(this.fd.get(py), &bytes)) {
+        let fd = this.open_fd(py)?;
+        match Attempt::of(fd.and_then(|fd| socket::send(fd, &bytes))) {
             Attempt::Sent(count) if count == bytes.len() => Ok(()),
             Attempt::Sent(count) => {
                 this.queue.borrow(py).push_partial(bytes, count);
                 Self::wait_writable(slf)
             }
             Attempt::Failed(error) => {
-                this.fatal_error(py, error.into(), "Fatal write error on socket transport")
+                let error = os_error(py, &error);
+                this.fatal_error(py, error, "Fatal write error on socket transport")
             }
         }
     }
@@ -396,7 +432,8 @@ impl StreamIo {
         self.clear_queue(py);
         let transport = self.transport.borrow(py).take();
         let receiver = self.receiver.borrow(py).take();
-        drop((transport, receiver));
+        let sock = self.sock.borrow(py).take();
+        drop((transport, receiver, sock));
     }
 
     /// How often bytes were refused since the connection was lost; asyncio warns from the fifth on.
@@ -435,7 +472,7 @@ impl StreamIo {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        for cell in [&self.transport, &self.empty_waiter] {
+        for cell in [&self.sock, &self.transport, &self.empty_waiter] {
             cell.try_peek(|object| visit.call(object)).unwrap_or(Ok(()))?;
         }
         self.receiver
