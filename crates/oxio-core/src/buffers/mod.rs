@@ -2,8 +2,6 @@
 //!
 //! Thread: the loop's.
 
-mod flow_control;
 mod write_queue;
 
-pub use flow_control::{FlowControl, LimitsError};
 pub use write_queue::{Slices, WriteQueue};

@@ -5,11 +5,10 @@
 
 use std::{
     io::{self, IoSlice},
-    mem::MaybeUninit,
     os::fd::RawFd,
 };
 
-use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::borrow;
 
@@ -18,13 +17,6 @@ use super::borrow;
 pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (count, _) = net::recv(borrow(fd)?, buffer, RecvFlags::empty())?;
     Ok(count)
-}
-
-/// As [`recv`], into memory that nobody has written yet. The first `n` bytes are initialised afterwards.
-#[inline]
-pub fn recv_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let ((received, _), _) = net::recv(borrow(fd)?, buffer, RecvFlags::empty())?;
-    Ok(received.len())
 }
 
 /// Sends what the socket takes now of `bytes`. A closed peer is `EPIPE`, never a signal.
@@ -41,15 +33,11 @@ pub fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(sent)
 }
 
-/// Ends our direction of the stream: the peer reads the end of file after what was sent.
-pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
-    Ok(net::shutdown(borrow(fd)?, Shutdown::Write)?)
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::{
-        io::{ErrorKind, Read},
+        io::ErrorKind,
+        net::Shutdown,
         os::{fd::AsRawFd, unix::net::UnixStream},
     };
 
@@ -71,8 +59,8 @@ mod tests {
         let mut buffer = [0; 3];
         assert_eq!(recv(ours.as_raw_fd(), &mut buffer).expect("recv"), 3);
         assert_eq!(&buffer, b"abc");
-        let mut uninit = [MaybeUninit::uninit(); 8];
-        assert_eq!(recv_uninit(ours.as_raw_fd(), &mut uninit).expect("recv"), 3);
+        assert_eq!(recv(ours.as_raw_fd(), &mut buffer).expect("recv"), 3);
+        assert_eq!(&buffer, b"def");
     }
 
     #[test]
@@ -83,12 +71,11 @@ mod tests {
     }
 
     #[test]
-    fn shutdown_write_ends_the_stream_and_leaves_the_other_direction() {
-        let (ours, mut theirs) = pair();
-        shutdown_write(ours.as_raw_fd()).expect("shutdown");
-        assert_eq!(theirs.read(&mut [0; 8]).expect("read"), 0);
-        assert_eq!(send(theirs.as_raw_fd(), b"x").expect("send"), 1);
-        assert_eq!(recv(ours.as_raw_fd(), &mut [0; 8]).expect("recv"), 1);
+    fn the_end_of_the_stream_is_zero_bytes() {
+        let (ours, theirs) = pair();
+        theirs.shutdown(Shutdown::Write).expect("shutdown");
+        assert_eq!(recv(ours.as_raw_fd(), &mut [0; 8]).expect("recv"), 0);
+        assert_eq!(send(ours.as_raw_fd(), b"x").expect("send"), 1);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::handle::{self, new_handle};
 use crate::interop::attach::{check_signals, detached};
 use crate::interop::call::{call_with_tuple, in_context};
 use crate::interop::imports::{Imports, interned};
+use crate::interop::layout::show_to_collector;
 use crate::scheduler::{Loop, Pacing, Runnable};
 use crate::task::{leave_current, step, throw_into, wake};
 
@@ -258,6 +259,8 @@ fn report(event_loop: &Bound<'_, Loop>, handle: &Bound<'_, PyAny>, error: PyErr)
     }
     let report = Imports::of(py)?.report_callback_error.bind(py);
     report.call1((event_loop, handle, error.into_value(py)))?;
+    // The exception handler saw the handle, and may keep it.
+    show_to_collector(handle.as_unbound(), py);
     Ok(())
 }
 

@@ -704,7 +704,8 @@ pub struct Layout {
 /// Compares this file with objects that the running CPython makes.
 ///
 /// `python/oxio/_probe.py` makes a future, a task and a timer handle together with the very objects that must be found
-/// in their fields. Each field that oxio reads is compared, and each that it writes is looked at through the getter.
+/// in their fields: loop, first callback and its context, result, state and flags; coroutine, context, waiter. The other
+/// fields stand between these, so that a layout in which they moved has another size or fails on a neighbour.
 pub fn verify(
     py: Python<'_>,
     c_future: &Bound<'_, PyAny>,
