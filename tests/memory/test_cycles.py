@@ -325,3 +325,37 @@ def test_a_run_leaves_nothing_behind(run, canary):
 
     run(main(make()))
     assert_dead()
+
+
+def test_a_handle_that_only_the_exception_handler_saw(loop, canary):
+    make, assert_dead = canary
+    bird = make()
+
+    def callback(bird):
+        raise ValueError("on purpose")
+
+    loop.set_exception_handler(lambda loop, context, bird=bird: bird.holds.append(context["handle"]))
+    loop.call_soon(callback, bird)
+    turn(loop)
+    assert isinstance(bird.holds[0], asyncio.Handle)
+    loop.set_exception_handler(None)
+    del bird
+    assert_dead()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_loop_with_callbacks_that_never_ran(loop_factory, canary, closed):
+    make, assert_dead = canary
+    # Of the class that the fixture makes, which holds on to those it has made.
+    loop, bird = type(loop_factory())(), make()
+    turn(loop)
+    bird.holds.append(loop)
+    bird.holds.append(loop.call_soon(lambda bird: None, bird))
+    loop.call_soon(lambda bird: None, bird)
+    loop.call_soon_threadsafe(lambda bird: None, bird)
+    bird.holds.append(loop.call_later(60, lambda bird: None, bird))
+    if closed:
+        loop.close()
+    del loop, bird
+    assert_dead()
