@@ -1,6 +1,6 @@
 """Objects made by CPython itself, for the check of memory layouts when oxio is imported.
 
-`crates/oxio-py/src/interop/layout.rs` writes down where CPython keeps the fields of Future, Task and Handle.
+`crates/oxio-py/src/interop/layout/` writes down where CPython keeps the fields of Future, Task and Handle.
 Before it relies on that, it looks for the very objects made here in the fields where they must be.
 """
 
