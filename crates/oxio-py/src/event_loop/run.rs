@@ -108,11 +108,13 @@ fn time_to_next_timer(event_loop: &Bound<'_, Loop>) -> PyResult<Option<Duration>
 fn poll(event_loop: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let py = event_loop.py();
     let state = event_loop.get();
-    let mut events = state.events.borrow(py).take().unwrap_or_else(|| Events::with_capacity(1));
     let blocks = timeout != Some(Duration::ZERO);
-    let waited = if blocks {
+    if blocks {
         // Other threads may ask for the current task now: there is none.
         leave_current(event_loop)?;
+    }
+    let mut events = state.events.borrow(py).take().unwrap_or_else(|| Events::with_capacity(1));
+    let waited = if blocks {
         let poller = &state.poller;
         detached(py, || poller.wait(&mut events, timeout))
     } else {

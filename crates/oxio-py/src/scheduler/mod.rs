@@ -12,6 +12,7 @@
 mod runnable;
 mod watch;
 
+use std::cell::RefMut;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -173,13 +174,18 @@ impl Loop {
         self.running.get(py).is_some_and(|(_ident, token)| token == thread_token())
     }
 
-    /// Queues an entry for the next turn. What other threads sent before comes first.
-    pub fn push(&self, py: Python<'_>, runnable: Runnable) {
+    /// The ready queue, with what other threads have sent at its end.
+    fn ready_with_inbox(&self, py: Python<'_>) -> RefMut<'_, ReadyQueue<Runnable>> {
         let mut ready = self.ready.borrow(py);
         if self.inbox.has_items() {
             self.inbox.drain_into(ready.as_deque_mut());
         }
-        ready.push(runnable);
+        ready
+    }
+
+    /// Queues an entry for the next turn. What other threads sent before comes first.
+    pub fn push(&self, py: Python<'_>, runnable: Runnable) {
+        self.ready_with_inbox(py).push(runnable);
     }
 
     /// Queues an entry from any thread and wakes the loop if it sleeps. While nobody runs the loop the entry goes
@@ -201,11 +207,7 @@ impl Loop {
 
     /// How many entries are ready now, those from other threads included.
     pub fn ready_len(&self, py: Python<'_>) -> usize {
-        let mut ready = self.ready.borrow(py);
-        if self.inbox.has_items() {
-            self.inbox.drain_into(ready.as_deque_mut());
-        }
-        ready.len()
+        self.ready_with_inbox(py).len()
     }
 
     pub fn pop_ready(&self, py: Python<'_>) -> Option<Runnable> {
@@ -216,8 +218,7 @@ impl Loop {
 
     /// Lets the collector see the handles that are left in the queue of a loop that stops.
     pub fn show_ready(&self, py: Python<'_>) {
-        let _count = self.ready_len(py); // Brings in what other threads sent.
-        self.ready.borrow(py).iter().for_each(|runnable| runnable.release(py));
+        self.ready_with_inbox(py).iter().for_each(|runnable| runnable.release(py));
     }
 
     /// Watches `side` of `fd`; returns the watcher that this one replaces.
