@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import difflib
+import shlex
 import types
 from dataclasses import dataclass
 
@@ -66,27 +67,25 @@ class Different(AssertionError):
     """Two ways of running one program are not the same."""
 
 
-def compare(program, name, way, clock=None):
-    """Raises `Different` if the program is not seen to do the same in a way as on asyncio."""
+def compare(program, different_ways, clock=None):
+    """Raises `Different` if the program is not seen to do the same in every way as on asyncio."""
     expected = STOCK.run(program, clock).lines()
-    found = way.run(program, clock).lines()
-    if found != expected:
-        raise Different(explain(program, name, expected, found, clock))
+    for name, way in different_ways.items():
+        found = way.run(program, clock).lines()
+        if found != expected:
+            raise Different(explain(program, name, expected, found, clock))
 
 
 def explain(program, name, expected, found, clock=None):
+    """The difference, and the command that shows it again."""
     difference = difflib.unified_diff(expected, found, "asyncio", name, lineterm="", n=6)
-    option = " --process-clock" if clock is not None else ""
+    options = f"--way {shlex.quote(name)}{' --process-clock' if clock is not None else ''}"
     return "\n".join(
         [
             f"{name}: not as asyncio.",
             *difference,
             "",
-            "The program, which tests/differential/replay.py runs:",
-            "",
-            f"python tests/differential/replay.py --way {name!r}{option} <<'END'".replace("\"", "'")
-            if "'" not in name
-            else f'python tests/differential/replay.py --way "{name}"{option} <<\'END\'',
+            f"Again: python tests/differential/replay.py {options} <<'END'",
             str(program),
             "END",
         ]

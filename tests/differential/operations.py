@@ -310,7 +310,9 @@ class _Awaitable:
 @part
 class NewFuture(Action):
     def act(self, me):
-        return me.world.adopt(me.world.loop.create_future())
+        future = me.world.loop.create_future()
+        me.world.plain.append(future)
+        return me.world.adopt(future)
 
 
 @part
@@ -319,10 +321,9 @@ class SetResult(Action):
     value: int = 0
 
     def act(self, me):
-        future = made(me, self.i)
-        if hasattr(future, "get_coro") or hasattr(future, "_children"):
+        if not me.world.plain:
             raise Skip
-        future.set_result(self.value)
+        me.world.plain[self.i % len(me.world.plain)].set_result(self.value)
 
 
 @part
@@ -331,10 +332,9 @@ class SetError(Action):
     kind: str = "boom"
 
     def act(self, me):
-        future = made(me, self.i)
-        if hasattr(future, "get_coro") or hasattr(future, "_children"):
+        if not me.world.plain:
             raise Skip
-        future.set_exception(ERRORS[self.kind]())
+        me.world.plain[self.i % len(me.world.plain)].set_exception(ERRORS[self.kind]())
 
 
 @part
@@ -375,9 +375,11 @@ class Ask(Action):
                 said.append(error)
         if hasattr(future, "cancelling"):
             said.append(future.cancelling())
-            if future is not me.world.names.current_task():
-                # Who runs has the frames of the loop below its own. And see `world.scrub` about the name.
-                said += [future.get_name().partition("-")[0], len(future.get_stack())]
+            if not me.world.eager:
+                # See `world.scrub` about the name. What runs, perhaps to start another, has the loop's frames as well.
+                said.append(future.get_name().partition("-")[0])
+                if future is not me.world.names.current_task():
+                    said.append(len(future.get_stack()))
         return said
 
 
@@ -435,6 +437,18 @@ class Later(Action):
 
 
 @part
+class Both(Action):
+    """Two in a row, with nothing between them."""
+
+    first: Action
+    then: Action
+
+    def act(self, me):
+        me.call(self.first, "first")
+        return self.then.act(me)
+
+
+@part
 class SetVariable(Action):
     value: int
 
@@ -451,14 +465,6 @@ class Raise(Action):
 
     def lets_through(self, error):
         return True
-
-
-@part
-class Nothing(Action):
-    """Only an event."""
-
-    def act(self, me):
-        return None
 
 
 @part
@@ -536,7 +542,16 @@ class Wait(Thing):
         awaitables = [thing.make(me) for thing in self.things]
         if not self.raw:
             awaitables = [world.adopt(names.ensure_future(awaitable)) for awaitable in awaitables]
+            if self.when == "FIRST_EXCEPTION":
+                # asyncio keeps them in a set: of those that are done already, chance says whose error it looks at.
+                for future in awaitables:
+                    future.add_done_callback(_look_at_error)
         return names.wait(awaitables, timeout=world.delay(self.units), return_when=getattr(names, self.when))
+
+
+def _look_at_error(future):
+    if not future.cancelled():
+        future.exception()
 
 
 @part

@@ -22,6 +22,7 @@ import re
 import selectors
 import sys
 import warnings
+from asyncio import base_events
 from dataclasses import dataclass
 
 START = 1000.0
@@ -45,9 +46,16 @@ RESCUES = 8
 SEPARATE_RESCUES = 3
 """So many of them cancel the oldest waiter only; after that all are cancelled at once."""
 
+MOST_CANCELS = 99
+"""More cancels of one task are those of a circle: how many fit on the stack is nobody's promise."""
+
 MOST_EVENTS = 3000
+MOST_TURNS = 20_000
+"""A program that does more is one that asyncio spins with, or the fuzzer's own mistake."""
 
 VARIABLE = contextvars.ContextVar("variable", default=None)
+INHERITED = 0
+"""Its value where nothing sets it, but for those who run in an empty context."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,10 @@ class Exit(SystemExit):
     pass
 
 
+class Endless(KeyboardInterrupt):
+    """Out of here: nothing holds a KeyboardInterrupt in the loop."""
+
+
 class World:
     """A running program: its objects, its clock, its trace."""
 
@@ -78,10 +90,13 @@ class World:
         self.reports = []
         self.made = []
         """Futures and tasks in the order in which they became known: what cancels and waits refer to."""
+        self.plain = []
+        """Those of them that are nothing but futures."""
         self.known = {}
         self.callbacks = []
         self.timeouts = []
         self.groups = []
+        self.transports = []
         self.resources = {}
         self.muted = False
         self._states = {}
@@ -127,13 +142,16 @@ class World:
         task = self.names.current_task(self.loop)
         at = "" if task is None else f" @{self.known.get(task, '?')}"
         if task is not None and (count := task.cancelling()):
+            if count > MOST_CANCELS:
+                self.give_up()
+                return
             at += f" cancelling={count}"
         variable = VARIABLE.get()
-        if variable is not None:
+        if variable != INHERITED and who not in ("end", "deadlock"):
             at += f" variable={variable}"
         self.trace.append(f"{self._turn:>3} {who}{at}: {what}{self._changes()}")
         if len(self.trace) > MOST_EVENTS:
-            raise AssertionError("a program without an end")
+            raise Endless("a program without an end")
 
     def _changes(self):
         """The objects whose looks have changed since the last event."""
@@ -158,6 +176,8 @@ class World:
         return scrub(repr(value))
 
     def _show_error(self, error, depth=2):
+        if isinstance(error, RecursionError):
+            self.give_up()
         parts = [*error.args]
         if isinstance(error, BaseExceptionGroup):
             parts = [error.message, *error.exceptions]
@@ -183,6 +203,9 @@ class World:
         """The loop's exception handler."""
         if self.muted:
             return
+        if isinstance(context.get("exception"), RecursionError):
+            self.give_up()
+            return
         context = {key: value for key, value in context.items() if not key.endswith("traceback")}
         message = scrub(context.pop("message"))
         text = f"{message} " + " ".join(f"{key}={self.show(value)}" for key, value in sorted(context.items()))
@@ -191,6 +214,11 @@ class World:
             self.reports.append(re.sub(r"=unknown \w+|=[a-z]+\d+|", "", text))
         else:
             self.note("loop", f"reports {text}")
+
+    def on_unraisable(self, unraisable):
+        """What nobody could raise, such as an error in a coroutine that dies."""
+        if not self.muted:
+            self.reports.append(f"ignored: {self.show(unraisable.exc_value)}")
 
     # Time and turns
 
@@ -201,6 +229,8 @@ class World:
 
     def _tick(self):
         self._turn += 1
+        if self._turn > MOST_TURNS:
+            raise Endless("a program without an end")
         self._quiet_ticks += 1
         self.quiet_polls = 0
         self._ticking = self._quiet_ticks < QUIET_TICKS
@@ -248,7 +278,8 @@ class World:
 
     def give_up(self):
         """Tasks that wait for each other cannot be cancelled. How far the attempt came is nobody's promise."""
-        self.note("end", "a circle of waiters")
+        if not self.muted:
+            self.trace.append("end: a circle of waiters")
         self.muted = True
         self.loop.stop()
 
@@ -267,10 +298,13 @@ class World:
         self.resources.clear()
         # The reports of what is done come now, before anything that chance decides.
         waiting = [future for future in self.made if not future.done()]
-        for kept in (self.made, self.known, self.timeouts, self.groups, self.callbacks):
+        for kept in (self.made, self.plain, self.known, self.timeouts, self.groups, self.callbacks):
             kept.clear()
         gc.collect(0)
         self.muted = True
+        for transport in self.transports:
+            transport.closing = True
+        self.transports.clear()
         for _ in range(10):
             left = asyncio.all_tasks(self.loop)
             if not left:
@@ -352,7 +386,7 @@ _always_readable = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
 def is_stock(loop_class):
     """Whether asyncio's own code polls."""
-    return loop_class._run_once is asyncio.SelectorEventLoop._run_once
+    return loop_class._run_once is base_events.BaseEventLoop._run_once
 
 
 def run(program, names, loop_class, *, debug=False, clock=None):
@@ -373,10 +407,7 @@ def run(program, names, loop_class, *, debug=False, clock=None):
         loop.add_reader(_always_readable, world.on_poll)
     loop.set_exception_handler(world.on_exception)
     loop.set_debug(debug)
-    enabled = gc.isenabled()
-    gc.disable()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with _reports_caught(world.on_unraisable) as caught:
         try:
             program.start(world)
             world.run()
@@ -386,8 +417,8 @@ def run(program, names, loop_class, *, debug=False, clock=None):
             if selector is None:
                 loop.remove_reader(_always_readable)
             loop.close()
-            if enabled:
-                gc.enable()
+        # What dies now belongs to what chance decided, but for the warnings.
+        sys.unraisablehook = _ignore
         loop = selector = None
         trace, reports = world.trace, world.reports
         del world
@@ -399,3 +430,24 @@ def run(program, names, loop_class, *, debug=False, clock=None):
             reports.append(f"{warning.category.__name__}: {scrub(str(warning.message).splitlines()[0])}")
             del warning
     return Outcome(trace, sorted(reports))
+
+
+@contextlib.contextmanager
+def _reports_caught(on_unraisable):
+    """Without the collector; a list that gets all warnings."""
+    enabled, hook = gc.isenabled(), sys.unraisablehook
+    gc.disable()
+    sys.unraisablehook = on_unraisable
+    del on_unraisable
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield caught
+    finally:
+        sys.unraisablehook = hook
+        if enabled:
+            gc.enable()
+
+
+def _ignore(unraisable):
+    pass
