@@ -3,6 +3,8 @@
 //! The folders in layer order, each using only those before it: `interop`, `errors`, `scheduler`, `handle`, `future`, `task`,
 //! `protocol`, `transports`, `event_loop` (ARCHITECTURE.md has the map; `tools/check_layers.py` keeps the order).
 
+mod awaitable;
+mod combinators;
 mod errors;
 mod event_loop;
 mod future;
@@ -25,6 +27,8 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Task", task::task_class(py)?)?;
     module.add("Handle", handle::handle_class(py)?)?;
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
+    module.add("Awaitable", awaitable::awaitable_class(py)?)?;
+    combinators::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.
     module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;

@@ -24,6 +24,7 @@ pub struct Imports {
     /// 3.14: the handle of `call_soon_threadsafe`, whose `cancel` waits for a running callback.
     pub thread_safe_handle: Option<Py<PyAny>>,
     pub iscoroutine: Py<PyAny>,
+    pub get_running_loop: Py<PyAny>,
     pub cancelled_error: Py<PyAny>,
     pub invalid_state_error: Py<PyAny>,
     /// `_asyncio.Future.set_result` and friends, unbound: the way to finish a task the way CPython does.
@@ -115,6 +116,7 @@ impl Imports {
         Ok(Self {
             thread_safe_handle: events.getattr("_ThreadSafeHandle").ok().map(Bound::unbind),
             iscoroutine: py.import("asyncio.coroutines")?.getattr("iscoroutine")?.unbind(),
+            get_running_loop: native.getattr("get_running_loop")?.unbind(),
             cancelled_error: exceptions.getattr("CancelledError")?.unbind(),
             invalid_state_error: exceptions.getattr("InvalidStateError")?.unbind(),
             future_set_result: c_future.getattr("set_result")?.unbind(),

@@ -65,6 +65,47 @@ pub fn method_onearg<F: OneArg>(name: &'static CStr, doc: &'static CStr, _functi
     })
 }
 
+/// A method with any arguments, given as a tuple and a dict.
+pub trait AnyArgs:
+    Fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>>
+    + Copy
+    + 'static
+{
+}
+impl<F> AnyArgs for F where
+    F: Fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>>
+        + Copy
+        + 'static
+{
+}
+
+/// An entry for a method that looks at its arguments itself; not for hot paths.
+pub fn method_anyargs<F: AnyArgs>(
+    name: &'static CStr,
+    doc: &'static CStr,
+    _function: F,
+) -> Method {
+    const {
+        assert!(size_of::<F>() == 0, "only function items, which have no state");
+    };
+    Method(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: anyargs_trampoline::<F> },
+        ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
+        ml_doc: doc.as_ptr(),
+    })
+}
+
+impl Method {
+    /// The table that a type spec takes. It lives as long as its type: for ever.
+    pub(super) fn table(methods: Vec<Self>) -> *mut ffi::PyMethodDef {
+        let mut table: Vec<ffi::PyMethodDef> =
+            methods.into_iter().map(|method| method.0).collect();
+        table.push(ffi::PyMethodDef::zeroed());
+        table.leak().as_mut_ptr()
+    }
+}
+
 /// The one value of a zero-sized function item type.
 fn function_item<F: Copy + 'static>() -> F {
     const {
@@ -98,8 +139,27 @@ unsafe extern "C" fn onearg_trampoline<F: OneArg>(
     })
 }
 
+unsafe extern "C" fn anyargs_trampoline<F: AnyArgs>(
+    slf: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(|py| {
+        // SAFETY: the interpreter passes a live `self`, a tuple, and a dict or NULL, all held for the call.
+        let (slf, args, kwargs) = unsafe {
+            (
+                Bound::from_borrowed_ptr(py, slf),
+                Bound::from_borrowed_ptr(py, args).cast_into_unchecked::<PyTuple>(),
+                Bound::from_borrowed_ptr_or_opt(py, kwargs)
+                    .map(|kwargs| kwargs.cast_into_unchecked::<PyDict>()),
+            )
+        };
+        function_item::<F>()(&slf, &args, kwargs.as_ref())
+    })
+}
+
 /// Runs `body` attached; an error or a panic becomes the Python error that a NULL return announces.
-fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+pub(super) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
     // SAFETY: trampolines are only called by the interpreter, on a thread that is attached.
     let py = unsafe { Python::assume_attached() };
     match catch_unwind(AssertUnwindSafe(|| body(py))) {
@@ -340,14 +400,9 @@ pub fn new_class<'py>(
     let base_type = base.cast::<PyType>()?;
     let bases: Vec<_> = std::iter::once(base).chain(mixin).collect();
     let bases = PyTuple::new(py, bases)?;
-    let mut methods: Vec<ffi::PyMethodDef> =
-        spec.methods.into_iter().map(|method| method.0).collect();
-    methods.push(ffi::PyMethodDef::zeroed());
-    // The type keeps pointing at its methods and lives as long as the process.
-    let methods: &'static mut [ffi::PyMethodDef] = methods.leak();
     let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
     let mut slots = vec![
-        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_methods, Method::table(spec.methods).cast()),
         slot(ffi::Py_tp_doc, spec.doc.as_ptr().cast_mut().cast()),
     ];
     if let Some(init) = spec.init {

@@ -9,6 +9,7 @@
 //!
 //! Invariant: no borrow of a cell is open while Python code runs or a `Py` is dropped. Take, then call.
 
+mod running;
 mod runnable;
 mod watch;
 
@@ -26,7 +27,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-pub use runnable::{IoSource, Runnable, Timer};
+pub use running::{Running, running_loop, running_native_loop};
+pub use runnable::{IoSource, NativeTimer, Runnable, Timer};
 pub use watch::{Side, Watched, Watcher};
 
 use crate::errors::os_error;
@@ -312,7 +314,7 @@ impl Loop {
             .try_peek(|ready| ready.iter().try_for_each(|runnable| runnable.traverse(visit)))
             .unwrap_or_else(skipped)?;
         self.timers
-            .try_peek(|timers| timers.iter().try_for_each(|timer| visit.call(&timer.0)))
+            .try_peek(|timers| timers.iter().try_for_each(|timer| visit.call(timer.object())))
             .unwrap_or_else(skipped)?;
         self.reactor
             .try_peek(|reactor| match reactor {

@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 
 use super::current::enter_current;
 use super::{task_class, unregister};
+use crate::awaitable::AwaitableView;
 use crate::future::schedule_callbacks;
 use crate::future::{WAKEUP, view as future_view};
 use crate::interop::call::{Sent, in_context, send_none, throw};
@@ -47,6 +48,14 @@ pub fn wake<'py>(
     task: &Bound<'py, PyAny>,
     future: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
+    if let Some(awaitable) = AwaitableView::of(future) {
+        return if awaitable.is_cancelled() {
+            let error = awaitable.cancelled_error().into_value(future.py());
+            throw_into(event_loop, task, error.into_bound(future.py()).into_any())
+        } else {
+            step(event_loop, task)
+        };
+    }
     forget_awaited_by(future, task)?;
     let py = future.py();
     let succeeded =
@@ -238,6 +247,11 @@ fn suspend<'py>(
     if value.is_none() {
         event_loop.get().push(py, Runnable::Step { task: view.object().clone().unbind() });
         return Ok(());
+    }
+    if let Some(awaitable) = AwaitableView::of(value)
+        && awaitable.park(event_loop, view.object())
+    {
+        return wait_for(view, value);
     }
     if value.is(view.object()) {
         refuse(event_loop, view, format!("Task cannot await on itself: {}", repr(value)));

@@ -1,0 +1,144 @@
+//! The functions that make awaitables, and how their arguments are taken.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::{Awaitable, AwaitableView, Phase, Resumed, Step, Wait};
+use crate::interop::cell::{GilFlag, GilSlot};
+use crate::interop::coroutine_function::{Callable, new_coroutine_function};
+use crate::interop::instance::new_instance_of;
+
+/// What a native coroutine function does.
+pub struct Operation {
+    /// `__qualname__` of its coroutines: what "was never awaited" and `repr` name.
+    pub name: &'static str,
+    pub parameters: Parameters,
+    /// Called when it is started, when its wait is over, and when an error is raised where it waits.
+    pub resume: for<'py> fn(AwaitableView<'_, 'py>, Resumed<'py>) -> PyResult<Step<'py>>,
+}
+
+/// The parameters behind `self`, three at most. They become [`Awaitable::first`], `second` and `third`.
+pub struct Parameters {
+    pub is_method: bool,
+    pub names: &'static [&'static str],
+    /// How many must be given.
+    pub required: usize,
+    /// How many may be given by position.
+    pub positional: usize,
+}
+
+impl Parameters {
+    /// `self` alone.
+    pub const NONE: Self = Self { is_method: true, names: &[], required: 0, positional: 0 };
+}
+
+/// The function that makes coroutines of `operation`; `template` is asyncio's own, `module` where users find it.
+pub fn coroutine_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    operation: &'static Operation,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_coroutine_function(template, module, operation)
+}
+
+impl Callable for Operation {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = template.py();
+        match self.parameters.bind(args, keywords)? {
+            Some(bindings) => new_awaitable(py, self, bindings.owner, bindings.rest),
+            None => call_template(template, args, keywords),
+        }
+    }
+}
+
+/// The instance, if it is a method, and the three arguments.
+struct Bindings<'py> {
+    owner: Option<Bound<'py, PyAny>>,
+    rest: [Option<Bound<'py, PyAny>>; 3],
+}
+
+impl Parameters {
+    /// `None` when the call is wrong, so that asyncio's own function refuses it in its own words.
+    fn bind<'py>(
+        &self,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Option<Bindings<'py>>> {
+        let named = keywords.map_or(0, PyTupleMethods::len);
+        let (by_position, by_name) = args.split_at(args.len() - named);
+        let (owner, by_position) = match by_position.split_first() {
+            Some((owner, rest)) if self.is_method => (Some(owner.clone()), rest),
+            None if self.is_method => return Ok(None),
+            _ => (None, by_position),
+        };
+        if by_position.len() > self.positional {
+            return Ok(None);
+        }
+        let mut rest = [const { None }; 3];
+        for (place, value) in rest.iter_mut().zip(by_position) {
+            *place = Some(value.clone());
+        }
+        for (name, value) in keywords.into_iter().flat_map(PyTupleMethods::iter).zip(by_name) {
+            let name = name.cast_into::<PyString>()?;
+            let name = name.to_str()?;
+            match self.names.iter().position(|known| *known == name) {
+                Some(index) if rest[index].is_none() => rest[index] = Some(value.clone()),
+                _ => return Ok(None),
+            }
+        }
+        if rest[..self.required].iter().any(Option::is_none) {
+            return Ok(None);
+        }
+        Ok(Some(Bindings { owner, rest }))
+    }
+}
+
+fn call_template<'py>(
+    template: &Bound<'py, PyAny>,
+    args: &[Bound<'py, PyAny>],
+    keywords: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = template.py();
+    let named = keywords.map_or(0, PyTupleMethods::len);
+    let (by_position, by_name) = args.split_at(args.len() - named);
+    let kwargs = PyDict::new(py);
+    for (name, value) in keywords.into_iter().flat_map(PyTupleMethods::iter).zip(by_name) {
+        kwargs.set_item(name, value)?;
+    }
+    template.call(PyTuple::new(py, by_position)?, Some(&kwargs))
+}
+
+/// A new awaitable of `operation` with these arguments.
+pub fn new_awaitable<'py>(
+    py: Python<'py>,
+    operation: &'static Operation,
+    owner: Option<Bound<'py, PyAny>>,
+    arguments: [Option<Bound<'py, PyAny>>; 3],
+) -> PyResult<Bound<'py, PyAny>> {
+    let slot = |object: Option<Bound<'py, PyAny>>| GilSlot::new(object.map(Bound::unbind));
+    let [first, second, third] = arguments;
+    new_instance_of(
+        py,
+        Awaitable {
+            operation,
+            phase: GilFlag::new(Phase::Created),
+            wait: GilFlag::new(Wait::Idle),
+            was_woken: GilFlag::new(false),
+            blocking: GilFlag::new(false),
+            number: GilFlag::new(0),
+            owner: slot(owner),
+            first: slot(first),
+            second: slot(second),
+            third: slot(third),
+            inner: GilSlot::new(None),
+            task: GilSlot::new(None),
+            callbacks: GilSlot::new(None),
+            cancel_message: GilSlot::new(None),
+        },
+    )
+}

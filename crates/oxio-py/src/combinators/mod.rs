@@ -1,0 +1,17 @@
+//! Functions over awaitables: `sleep`.
+//!
+//! Thread: the loop's.
+
+mod sleep;
+
+use pyo3::prelude::*;
+
+use crate::awaitable::coroutine_function;
+
+/// Adds the functions to the module.
+pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let tasks = py.import("asyncio.tasks")?;
+    let sleep = coroutine_function(&tasks.getattr("sleep")?, "oxio.tasks", &sleep::SLEEP)?;
+    module.add("sleep", sleep)
+}
