@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::Loop;
+use crate::interop::cell::GilSlot;
 use crate::interop::imports::Imports;
 
 thread_local!(static RUNNING: RefCell<Option<Py<Loop>>> = const { RefCell::new(None) });
@@ -45,4 +47,23 @@ pub fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// The running loop of this thread when it is one of ours.
 pub fn running_native_loop(py: Python<'_>) -> Option<Bound<'_, Loop>> {
     RUNNING.with_borrow(|running| running.as_ref().map(|found| found.bind(py).clone()))
+}
+
+/// Binds a lock or queue to the loop it first waits on.
+///
+/// # Errors
+/// `RuntimeError` when `owner` belongs to another loop already, or when no loop is running.
+///
+/// Source: CPython `mixins._LoopBoundMixin._get_loop`.
+pub fn bind_loop(owner: &Bound<'_, PyAny>, bound: &GilSlot) -> PyResult<()> {
+    let running = running_loop(owner.py())?;
+    if bound.holds(&running) {
+        return Ok(());
+    }
+    if bound.is_empty(owner.py()) {
+        drop(bound.set(running));
+        return Ok(());
+    }
+    let owner = owner.repr()?;
+    Err(PyRuntimeError::new_err(format!("{owner} is bound to a different event loop")))
 }
