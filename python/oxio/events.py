@@ -20,6 +20,7 @@ from asyncio import events as _events
 from asyncio.events import *  # noqa: F403
 from typing import Any
 
+from oxio import _task_book
 from oxio._oxio import Loop
 from oxio.transports import SocketTransport
 
@@ -62,6 +63,7 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
         """`selector` is taken because asyncio's class takes one, and closed with the loop; polling is native."""
         super().__init__(_Selector(self, selector))  # type: ignore[arg-type]
         _loops.add(self)
+        _task_book.show_tasks_of(self)
 
     def run_forever(self) -> None:
         """Run until `stop()` is called.

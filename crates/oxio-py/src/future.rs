@@ -23,7 +23,7 @@ static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 pub static WAKEUP: std::sync::OnceLock<Method> = std::sync::OnceLock::new();
 
 /// The class `oxio.Future`; `_asyncio.Future` itself when its layout is unknown.
-pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub fn future_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let class = CLASS.get_or_try_init(py, || {
         let imports = Imports::of(py)?;
         let base = imports.c_future.bind(py);
@@ -48,7 +48,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         )?;
         PyResult::Ok(class.into_any().unbind())
     })?;
-    Ok(class.bind(py).clone())
+    Ok(class.bind(py))
 }
 
 /// `loop.create_future()`.
@@ -60,8 +60,8 @@ pub fn new_future<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyA
         kwargs.set_item(interned!(py, "loop"), event_loop)?;
         return class.call((), Some(&kwargs));
     }
-    let future = new_instance(&class)?;
-    if let Some(view) = FutureView::of(&future, &class) {
+    let future = new_instance(class)?;
+    if let Some(view) = FutureView::of(&future, class) {
         view.set_event_loop(event_loop.clone().into_any());
     }
     Ok(future)

@@ -124,6 +124,17 @@ impl<'a, 'py> FutureView<'a, 'py> {
         unsafe { !(*self.raw()).exception.is_null() }
     }
 
+    /// The result of a future that is finished without an exception.
+    pub fn result(self) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: as in `event_loop`.
+        unsafe { peek(self.object.py(), &raw const (*self.raw()).result) }
+    }
+
+    /// Finished, and not by an exception.
+    pub fn has_succeeded(self) -> bool {
+        self.state() == State::Finished && !self.has_exception()
+    }
+
     /// Pending becomes finished with `result`. The callbacks are the caller's to schedule.
     pub fn finish(self, result: Bound<'py, PyAny>) {
         // SAFETY: as in `event_loop`; callers have checked that the future is pending, so its result is NULL.
