@@ -22,6 +22,7 @@ from oxio.futures import Future
 from oxio.graph import *
 from oxio.installation import install, uninstall
 from oxio.runners import Runner, run
+from oxio.servers import Server
 from oxio.tasks import Task
 
 SelectorEventLoop = EventLoop
