@@ -164,7 +164,7 @@ pub fn create_task<'py>(
             new.name = value;
         } else if key.eq("context")? {
             new.context = value;
-        } else if key.eq("eager_start")? && imports.create_task_takes_eager_start {
+        } else if key.eq("eager_start")? {
             // `eager_start=None` means the factory's choice, which is this one.
             if let Some(value) = value {
                 new.eager_start = value.is_truthy()?;

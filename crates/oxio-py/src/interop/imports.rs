@@ -37,8 +37,6 @@ pub struct Imports {
     pub report_callback_error: Py<PyAny>,
     pub report_slow_callback: Py<PyAny>,
     pub layout: layout::Layout,
-    /// Whether `create_task` hands further keywords on to the task: since 3.13.3 and 3.14.
-    pub create_task_takes_eager_start: bool,
     /// The namespaces of `asyncio.tasks` and `asyncio.futures`, where a program may put classes of its own.
     tasks_namespace: Py<PyDict>,
     futures_namespace: Py<PyDict>,
@@ -106,8 +104,6 @@ impl Imports {
         let exceptions = py.import("asyncio.exceptions")?;
         let tasks = py.import("asyncio.tasks")?;
         let support = py.import("oxio._support")?;
-        let create_task =
-            py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_task")?;
         let c_future = native.getattr("Future")?;
         let c_task = native.getattr("Task")?;
         let handle = events.getattr("Handle")?;
@@ -126,7 +122,6 @@ impl Imports {
             tasks: TaskBook::load(&native)?,
             report_callback_error: support.getattr("report_callback_error")?.unbind(),
             report_slow_callback: support.getattr("report_slow_callback")?.unbind(),
-            create_task_takes_eager_start: takes_any_keyword(&create_task)?,
             tasks_namespace: tasks.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
             futures_namespace: py
                 .import("asyncio.futures")?
@@ -140,14 +135,6 @@ impl Imports {
             layout,
         })
     }
-}
-
-/// Whether a Python function has a `**kwargs`.
-fn takes_any_keyword(function: &Bound<'_, PyAny>) -> PyResult<bool> {
-    /// `inspect.CO_VARKEYWORDS`.
-    const VARKEYWORDS: u32 = 8;
-    let flags: u32 = function.getattr("__code__")?.getattr("co_flags")?.extract()?;
-    Ok(flags & VARKEYWORDS != 0)
 }
 
 impl TaskBook {

@@ -30,6 +30,8 @@ use crate::interop::call::{copy_context, is_coroutine};
 use crate::interop::imports::TaskBook;
 use crate::interop::imports::{Imports, Replaceable, interned};
 use crate::interop::layout::{OXIO_TASK_SIZE, State, TaskView};
+#[cfg(not(Py_3_12))]
+use crate::interop::rawtype::method_noargs;
 use crate::interop::rawtype::{ClassSpec, Memory, method_onearg, new_class, new_instance};
 use crate::scheduler::{Loop, Runnable};
 
@@ -57,7 +59,15 @@ pub fn task_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
                 name: c"oxio._oxio.Task",
                 doc: c"A coroutine that the loop runs; asyncio.Task in every respect.",
                 basic_size: OXIO_TASK_SIZE,
-                methods: vec![],
+                methods: vec![
+                    // asyncio's own from 3.12 on.
+                    #[cfg(not(Py_3_12))]
+                    method_noargs(
+                        c"get_context",
+                        c"get_context($self, /)\n--\n\nThe context that the task runs in.",
+                        get_context,
+                    ),
+                ],
                 init: Some(init),
                 memory: Memory::Task,
             },
@@ -175,8 +185,28 @@ fn init(
     // A wrong call, a foreign loop or debug mode: CPython's own code checks, reports and drives.
     let base_init = Imports::of(py)?.c_task.bind(py).getattr(interned!(py, "__init__"))?;
     let with_self: Vec<_> = std::iter::once(slf.clone()).chain(args.iter()).collect();
-    base_init.call(PyTuple::new(py, with_self)?, kwargs)?;
+    let kwargs = kwargs.map(known_to_cpython).transpose()?;
+    base_init.call(PyTuple::new(py, with_self)?, kwargs.as_ref())?;
     Ok(())
+}
+
+/// CPython 3.11 knows no `eager_start`: where its own code drives a task, the task starts with the next turn.
+fn known_to_cpython<'py>(kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    if cfg!(Py_3_12) || !kwargs.contains("eager_start")? {
+        return Ok(kwargs.clone());
+    }
+    let kwargs = kwargs.copy()?;
+    kwargs.del_item("eager_start")?;
+    Ok(kwargs)
+}
+
+/// `Task.get_context()`.
+#[cfg(not(Py_3_12))]
+fn get_context(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let class = task_class(py)?;
+    let context = TaskView::of(slf, &class).and_then(TaskView::context);
+    Ok(context.map_or_else(|| py.None(), Bound::unbind))
 }
 
 /// The keywords of `Task(coro, *, loop, name, context, eager_start)`; `None` when there are others, so that
@@ -192,7 +222,7 @@ fn parse<'a, 'py>(
             "loop" => {}
             "name" => new.name = Some(value).filter(|name| !name.is_none()),
             "context" => new.context = Some(value).filter(|context| !context.is_none()),
-            "eager_start" if cfg!(Py_3_12) => new.eager_start = value.is_truthy()?,
+            "eager_start" => new.eager_start = value.is_truthy()?,
             _ => return Ok(None),
         }
     }
