@@ -15,15 +15,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::future::view as future_view;
+use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain, view as future_view};
 use crate::interop::call::{copy_context, is_native_coroutine};
 use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
-use crate::interop::rawtype::{Method, bind_builtin, method_onearg};
+use crate::interop::rawtype::{bind_builtin, method_onearg};
 use crate::scheduler::{Loop, running_native_loop};
 use crate::task::{
-    add_done_callback, create_task, forget_awaited_by, is_plain_future, note_awaited_by, task_class,
+    add_done_callback, create_task, forget_awaited_by, note_awaited_by, task_class,
 };
 
 /// One call of `gather`, shared by the callbacks of its children.
@@ -52,7 +52,8 @@ impl Gathering {
     }
 }
 
-static DONE: OnceLock<Method> = OnceLock::new();
+/// The callback of all children, in its place among the loop's native ones.
+static DONE: &OnceLock<NativeCallback> = &NATIVE_CALLBACKS[0];
 
 /// The function `gather`.
 #[pyfunction]
@@ -136,18 +137,23 @@ fn start_children<'py>(
     arguments: &Bound<'py, PyTuple>,
 ) -> PyResult<(Bound<'py, PyList>, Vec<Bound<'py, PyAny>>)> {
     let py = event_loop.py();
-    let method = DONE.get_or_init(|| {
-        method_onearg(c"_done_callback", c"Counts a child of gather() that is done.", child_done)
+    let native = DONE.get_or_init(|| NativeCallback {
+        method: method_onearg(
+            c"_done_callback",
+            c"Counts a child of gather() that is done.",
+            child_done,
+        ),
+        call: child_done,
     });
-    let callback = bind_builtin(method, state.as_any())?;
+    let callback = bind_builtin(&native.method, state.as_any())?;
     let context = copy_context(py)?;
     let children = PyList::empty(py);
     let mut done = Vec::new();
     let mut seen: Option<Bound<'py, PyDict>> = None;
     let mut total = 0;
     for argument in arguments.iter() {
-        // The tuple and this variable hold it: with no third reference it cannot come a second time.
-        let may_repeat = argument.get_refcnt() > 2;
+        // The caller, the tuple and this variable hold it. One that comes twice is in the tuple twice.
+        let may_repeat = argument.get_refcnt() > 3;
         if may_repeat {
             let known = seen.get_or_insert_with(|| PyDict::new(py)).get_item(&argument)?;
             if let Some(child) = known {
@@ -196,16 +202,16 @@ fn child_of<'py>(
     Ok(child)
 }
 
+/// Whether what gather returned is not done yet. It is of our own class, which does not change `done`.
+fn is_pending(outer: &Bound<'_, PyAny>) -> bool {
+    matches!(future_view(outer), Ok(Some(view)) if view.state() == State::Pending)
+}
+
 fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match plain_view(future)? {
+    match plain(future) {
         Some(view) => Ok(view.state() != State::Pending),
         None => future.call_method0(interned!(future.py(), "done"))?.is_truthy(),
     }
-}
-
-/// The fields of a future whose methods nobody has changed.
-fn plain_view<'a, 'py>(future: &'a Bound<'py, PyAny>) -> PyResult<Option<FutureView<'a, 'py>>> {
-    if is_plain_future(future)? { future_view(future) } else { Ok(None) }
 }
 
 fn watch<'py>(
@@ -213,7 +219,7 @@ fn watch<'py>(
     callback: &Bound<'py, PyAny>,
     context: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    if let Some(view) = plain_view(child)?
+    if let Some(view) = plain(child)
         && view.try_set_first_callback(callback.clone(), context.clone()).is_ok()
     {
         return Ok(());
@@ -232,9 +238,9 @@ fn child_done(slf: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<Py<P
     if let Some(caller) = state.caller.get(py) {
         forget_awaited_by(child, &caller)?;
     }
-    let succeeded = plain_view(child)?.is_some_and(FutureView::has_succeeded);
+    let succeeded = plain(child).is_some_and(FutureView::has_succeeded);
     let outer = state.outer.get(py);
-    let Some(outer) = outer.filter(|outer| matches!(is_done(outer), Ok(false))) else {
+    let Some(outer) = outer.filter(|outer| is_pending(outer)) else {
         if !succeeded && !is_cancelled(child)? {
             // Marks the exception retrieved.
             child.call_method0(interned!(py, "exception"))?;
@@ -294,7 +300,7 @@ fn results_of<'py>(children: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>
     let py = children.py();
     let results = PyList::empty(py);
     for child in children.iter() {
-        let succeeded = plain_view(&child)?.filter(|view| view.has_succeeded());
+        let succeeded = plain(&child).filter(|view| view.has_succeeded());
         let result = match succeeded.and_then(FutureView::result) {
             Some(result) => result,
             None => result_or_error(&child)?,

@@ -28,7 +28,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 pub use running::{Running, bind_loop, running_loop, running_native_loop};
-pub use runnable::{IoSource, NativeTimer, Runnable, Timer};
+pub use runnable::{DoneCall, IoSource, NativeTimer, Runnable, Timer};
 pub use watch::{Side, Watched, Watcher};
 
 use crate::errors::os_error;

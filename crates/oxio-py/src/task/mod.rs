@@ -21,15 +21,15 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 pub use current::leave_current;
 pub use step::{
-    add_done_callback, forget_awaited_by, is_plain_future, note_awaited_by, step, throw_into, wake,
+    add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake,
 };
 
-use crate::future::{WAKEUP, fast_loop, future_class};
+use crate::future::{PLAIN, WAKEUP, fast_loop, future_class};
 use crate::interop::call::{copy_context, is_coroutine};
 #[cfg(Py_3_14)]
 use crate::interop::imports::TaskBook;
 use crate::interop::imports::{Imports, Replaceable, interned};
-use crate::interop::layout::{OXIO_TASK_SIZE, State, TaskView};
+use crate::interop::layout::{KnownClasses, OXIO_TASK_SIZE, State, TaskView};
 #[cfg(not(Py_3_12))]
 use crate::interop::rawtype::method_noargs;
 use crate::interop::rawtype::{ClassSpec, Memory, method_onearg, new_class, new_instance};
@@ -72,7 +72,12 @@ pub fn task_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
                 memory: Memory::Task,
             },
         )?;
-        PyResult::Ok(class.into_any().unbind())
+        let class = class.into_any();
+        let own_future = future_class(py)?;
+        PLAIN.get_or_init(|| {
+            KnownClasses::new([&class, own_future, base, imports.c_future.bind(py)])
+        });
+        PyResult::Ok(class.unbind())
     })?;
     Ok(class.bind(py))
 }

@@ -11,10 +11,12 @@ use pyo3::types::PyDict;
 use super::current::enter_current;
 use super::{task_class, unregister};
 use crate::awaitable::AwaitableView;
-use crate::future::{WAKEUP, future_class, schedule_callbacks, view as future_view};
+use crate::future::{WAKEUP, plain as plain_future, schedule_callbacks};
+#[cfg(Py_3_14)]
+use crate::future::view as future_view;
 use crate::interop::call::{Sent, in_context, send_none, throw};
 use crate::interop::imports::{Imports, interned};
-use crate::interop::layout::{FutureView, State, TaskView, is_exactly};
+use crate::interop::layout::{FutureView, State, TaskView};
 use crate::interop::rawtype::bind_builtin;
 use crate::scheduler::{Loop, Runnable};
 
@@ -57,7 +59,7 @@ pub fn wake<'py>(
     }
     forget_awaited_by(future, task)?;
     let py = future.py();
-    if is_plain_future(future)? && future_view(future)?.is_some_and(FutureView::has_succeeded) {
+    if plain_future(future).is_some_and(FutureView::has_succeeded) {
         return step(event_loop, task);
     }
     match future.call_method0(interned!(py, "result")) {
@@ -254,9 +256,7 @@ fn suspend<'py>(
         refuse(event_loop, view, format!("Task cannot await on itself: {}", repr(value)));
         return Ok(());
     }
-    if is_plain_future(value)?
-        && let Some(future) = future_view(value)?
-    {
+    if let Some(future) = plain_future(value) {
         if !future.belongs_to(event_loop.as_any()) {
             refuse(event_loop, view, different_loop(view, value));
             return Ok(());
@@ -375,17 +375,6 @@ pub fn add_done_callback<'py>(
     kwargs.set_item(interned!(py, "context"), context)?;
     future.call_method(interned!(py, "add_done_callback"), (callback,), Some(&kwargs))?;
     Ok(())
-}
-
-/// Exactly a Future or Task of CPython's or ours: no subclass can have changed its methods.
-pub fn is_plain_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = object.py();
-    let imports = Imports::of(py)?;
-    Ok(imports.layout.futures
-        && (is_exactly(object, future_class(py)?)
-            || is_exactly(object, task_class(py)?)
-            || is_exactly(object, imports.c_future.bind(py))
-            || is_exactly(object, imports.c_task.bind(py))))
 }
 
 fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
