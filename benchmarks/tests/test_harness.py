@@ -190,7 +190,7 @@ class CannedMeter:
 
 
 def test_an_implausible_figure_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "_meter", lambda workload, field: CannedMeter(uvloop=100, oxio=3))
+    monkeypatch.setattr(rounds, "meter_for", lambda workload, field: CannedMeter(uvloop=100, oxio=3))
     outcome = Result(Workload(name="area.work"))
     field = Field(plan("uvloop", "oxio"))
     rounds.measure(outcome, field, 2, random.Random(0))
