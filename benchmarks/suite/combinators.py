@@ -164,18 +164,21 @@ async def shield(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
 
 
 async def _times_out(aio: ModuleType, loop: Loop) -> bool:
-    never = [loop.create_future(), loop.create_future()]
+    late = [loop.create_future(), loop.create_future()]
+    timers = [loop.call_later(0.2, future.set_result, None) for future in late]
     caught = 0
     try:
-        await aio.wait_for(never[0], 0.001)
+        await aio.wait_for(late[0], 0.001)
     except TimeoutError:
         caught += 1
     try:
         async with aio.timeout(0.001):
-            await never[1]
+            await late[1]
     except TimeoutError:
         caught += 1
-    return caught == 2 and all(future.cancelled() for future in never)
+    for timer in timers:
+        timer.cancel()
+    return caught == 2 and all(future.cancelled() for future in late)
 
 
 @in_process("combinators.wait_for_ready", operations=5_000, check=in_order)

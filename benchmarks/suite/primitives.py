@@ -219,6 +219,28 @@ async def event_100_waiters(aio: ModuleType, loop: Loop, operations: int) -> int
     return len(woken) if woken == [*range(operations)] else -1
 
 
+async def _wakes_the_first(aio: ModuleType) -> bool:
+    """Whether notify() wakes one task, the first that waits, and nothing else wakes any."""
+    condition = aio.Condition()
+    woken: list[int] = []
+
+    async def wait(number: int) -> None:
+        async with condition:
+            await condition.wait()
+            woken.append(number)
+
+    tasks = [aio.create_task(wait(number)) for number in range(3)]
+    seen: list[list[int]] = []
+    for _ in tasks:
+        for _ in range(5):
+            await aio.sleep(0)
+        seen.append([*woken])
+        async with condition:
+            condition.notify()
+    await aio.gather(*tasks)
+    return seen == [[], [0], [0, 1]]
+
+
 @in_process("primitives.condition_notify", operations=3_000, check=in_order)
 async def condition_notify(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
     """Two tasks take turns at one condition."""
@@ -234,7 +256,7 @@ async def condition_notify(aio: ModuleType, loop: Loop, operations: int) -> list
                 condition.notify()
 
     await aio.gather(play(0), play(1))
-    return order
+    return order if await _wakes_the_first(aio) else []
 
 
 def _all_met(result: Any, operations: int) -> bool:
