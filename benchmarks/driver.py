@@ -17,7 +17,7 @@ from harness.report import Report
 from harness.rounds import Plan, Result
 from harness.workload import WORKLOADS, Served, Workload
 
-ROUNDS, PASSES, SAMPLE_MS = 18, 3, 50
+ROUNDS, PASSES, SAMPLE_MS = 15, 3, 50
 QUICK_ROUNDS, QUICK_PASSES, QUICK_SAMPLE_MS = 8, 2, 30
 
 

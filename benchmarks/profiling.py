@@ -66,7 +66,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("workload", help="a name as driver.py --list has it")
     parser.add_argument("--seconds", type=float, default=5, help="how long to record (5)")
     parser.add_argument("--with", dest="tool", choices=("perf", "callgrind"), default="perf")
-    parser.add_argument("--calls", action="store_true", help="also with what each calls; perf: by DWARF, slow and large")
+    parser.add_argument(
+        "--calls", action="store_true", help="also with what each calls; perf: by DWARF, slow and large"
+    )
     parser.add_argument("--percent", type=float, default=0.5, help="the smallest share that is shown (0.5)")
     options = parser.parse_args()
     try:
@@ -114,7 +116,7 @@ def _prepared(options: argparse.Namespace, workload: Workload, base: Path) -> It
 
 def _sample_for(options: argparse.Namespace, meter: Meter) -> list[Sample]:
     deadline = time.monotonic() + options.seconds
-    samples = []
+    samples: list[Sample] = []
     while not samples or time.monotonic() < deadline:
         samples.append(meter.sample(options.contestant))
     return samples
@@ -166,7 +168,9 @@ def _callgrind(options: argparse.Namespace, field: Field, meter: Meter, base: Pa
     _tell_instructions(_functions(dumps[-1]), "in the function itself", operations, options.percent)
     if options.calls:
         inclusive = _functions(dumps[-1], inclusive=True)
-        _tell_instructions(inclusive, "with all that it calls (recursion counts again)", operations, options.percent)
+        _tell_instructions(
+            inclusive, "with all that it calls (recursion counts again)", operations, options.percent
+        )
     print(f"\nmore: callgrind_annotate --tree=both {dumps[-1]}; kcachegrind {dumps[-1]}")
     return samples
 
@@ -209,7 +213,9 @@ def _tell_instructions(functions: dict[str, int], what: str, operations: int | N
 
 
 def _control(order: str, pid: str) -> None:
-    subprocess.run(["callgrind_control", order, pid], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["callgrind_control", order, pid], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 if __name__ == "__main__":

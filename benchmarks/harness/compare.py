@@ -57,9 +57,7 @@ def cost(result: Result, label: str) -> Spread | None:
 def ratios(result: Result, subject: str, baseline: str) -> list[float]:
     """One ratio per round that has both."""
     return [
-        row[baseline].cost / row[subject].cost
-        for row in result.rounds
-        if subject in row and baseline in row
+        row[baseline].cost / row[subject].cost for row in result.rounds if subject in row and baseline in row
     ]
 
 

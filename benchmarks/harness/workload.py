@@ -121,11 +121,7 @@ def in_process(
     """Registers the decorated coroutine function as a workload that counts `operations` per call."""
 
     def register(body: Body) -> Body:
-        add(
-            InProcess(
-                name=name, body=body, operations=operations, check=check, threads=threads, quick=quick
-            )
-        )
+        add(InProcess(name=name, body=body, operations=operations, check=check, threads=threads, quick=quick))
         return body
 
     return register

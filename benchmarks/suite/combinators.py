@@ -51,7 +51,7 @@ async def gather_1000(aio: ModuleType, loop: Loop, operations: int) -> list[int]
     return await _gather_in_batches(aio, operations, 1_000)
 
 
-@in_process("combinators.gather_10", operations=5_000, check=in_order)
+@in_process("combinators.gather_10", operations=5_000, check=in_order, quick=False)
 async def gather_10(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
     return await _gather_in_batches(aio, operations, 10)
 
@@ -70,7 +70,7 @@ async def gather_100_futures(aio: ModuleType, loop: Loop, operations: int) -> li
 
 
 def _task_group(name: str, size: int, operations: int) -> None:
-    @in_process(name, operations=operations, check=in_order)
+    @in_process(name, operations=operations, check=in_order, quick=size == 100)
     async def task_group(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
         results: list[int] = []
         for start in range(0, operations, size):
@@ -128,7 +128,7 @@ async def as_completed_for(aio: ModuleType, loop: Loop, operations: int) -> list
 
 if sys.version_info >= (3, 13):
 
-    @in_process("combinators.as_completed_async_for", operations=5_000, check=in_order)
+    @in_process("combinators.as_completed_async_for", operations=5_000, check=in_order, quick=False)
     async def as_completed_async_for(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
         """The same by `async for`, over tasks, which come out as themselves."""
         create_task = aio.create_task
@@ -193,7 +193,8 @@ async def wait_for_ready(aio: ModuleType, loop: Loop, operations: int) -> list[i
 async def wait_for_one_turn(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
     wait_for = aio.wait_for
     results = [await wait_for(_one_turn(aio, number), 60) for number in range(operations)]
-    waited = await _turns_needed(loop, wait_for(_one_turn(aio, 0), 60)) >= 1
+    # Without wait_for: on 3.11 it makes a task, which takes turns of its own.
+    waited = await _turns_needed(loop, _one_turn(aio, 0)) >= 1
     return results if waited and await _times_out(aio, loop) else []
 
 

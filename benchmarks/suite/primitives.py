@@ -77,7 +77,7 @@ def _ascending_hundreds(result: object, operations: int) -> bool:
     return result == [*range(100)] * (operations // 100)
 
 
-@in_process("primitives.priority_queue", operations=5_000, check=_ascending_hundreds)
+@in_process("primitives.priority_queue", operations=5_000, check=_ascending_hundreds, quick=False)
 async def priority_queue(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
     """A hundred items in an order far from theirs, then all of them out."""
     # 37 and 100 have no common divisor, so this is each number below 100 once.
@@ -127,7 +127,7 @@ async def lock_uncontended(aio: ModuleType, loop: Loop, operations: int) -> int:
     return entered if await _admits(aio, aio.Lock()) == 1 else -1
 
 
-@in_process("primitives.bounded_semaphore_uncontended", operations=5_000)
+@in_process("primitives.bounded_semaphore_uncontended", operations=5_000, quick=False)
 async def bounded_semaphore_uncontended(aio: ModuleType, loop: Loop, operations: int) -> int:
     entered = await _enter_repeatedly(aio.BoundedSemaphore(3), operations)
     return entered if await _admits(aio, aio.BoundedSemaphore(3)) == 3 else -1
@@ -172,7 +172,7 @@ async def lock_10_tasks(aio: ModuleType, loop: Loop, operations: int) -> int:
     return await _contend(aio, 10, operations)
 
 
-@in_process("primitives.lock_100_tasks", operations=3_000)
+@in_process("primitives.lock_100_tasks", operations=3_000, quick=False)
 async def lock_100_tasks(aio: ModuleType, loop: Loop, operations: int) -> int:
     return await _contend(aio, 100, operations)
 
@@ -199,7 +199,7 @@ async def event_ping_pong(aio: ModuleType, loop: Loop, operations: int) -> list[
     return order
 
 
-@in_process("primitives.event_100_waiters", operations=5_000)
+@in_process("primitives.event_100_waiters", operations=5_000, quick=False)
 async def event_100_waiters(aio: ModuleType, loop: Loop, operations: int) -> int:
     """One set() wakes a hundred tasks, which were made for it: one creation for each operation."""
     woken: list[int] = []
@@ -267,7 +267,7 @@ def _all_met(result: Any, operations: int) -> bool:
     )
 
 
-@in_process("primitives.barrier_10", operations=3_000, check=_all_met)
+@in_process("primitives.barrier_10", operations=3_000, check=_all_met, quick=False)
 async def barrier_10(aio: ModuleType, loop: Loop, operations: int) -> list[tuple[int, int]]:
     """Ten tasks meet again and again. One operation is one task's wait."""
     barrier = aio.Barrier(10)

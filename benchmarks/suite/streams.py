@@ -27,7 +27,7 @@ async def readline(aio: ModuleType, loop: Loop, operations: int) -> int:
     return right
 
 
-@in_process("streams.readuntil", operations=5_000)
+@in_process("streams.readuntil", operations=5_000, quick=False)
 async def readuntil(aio: ModuleType, loop: Loop, operations: int) -> int:
     right = 0
     for _ in range(operations // len(_LINES)):

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any
 
 from harness.workload import in_process
 
 Loop = asyncio.AbstractEventLoop
-Leaf = Callable[[int], Awaitable[int]]
+Leaf = Callable[[int], Coroutine[Any, Any, int]]
 
 _BRANCHES, _LEVELS = 6, 5
 # In proportion to the number of tasks what async_tree's 50 ms are: the first timers are due while nodes are made.
@@ -29,7 +29,8 @@ def _nodes(levels: int) -> int:
 
 def _is_every_leaf(result: object, operations: int) -> bool:
     levels = _LEVELS if operations == _nodes(_LEVELS) else _LEVELS + 1
-    return result == _BRANCHES**levels
+    leaves: int = _BRANCHES**levels
+    return result == leaves
 
 
 # What a leaf does. `number` goes up from one leaf to the next; each leaf is worth 1.
@@ -118,17 +119,30 @@ _WAYS: dict[str, Any] = {"": _by_gather, "_tg": _by_task_group}
 async def _eagerly(aio: ModuleType, loop: Loop, tree: Coroutine[Any, Any, int]) -> int:
     """The tree, with tasks that run when they are made. A loop that does not run them then has no number here."""
     loop.set_task_factory(aio.eager_task_factory)
+    first = _none(aio)(0)
     try:
-        if not loop.create_task(_none(aio)(0)).done():
-            tree.close()  # never started: it would warn
+        if not loop.create_task(first).done():
             raise RuntimeError("the loop does not run tasks eagerly although the eager factory is set")
         return await tree
+    except TypeError:
+        # The factory was called with what it does not take. Closed, for what never starts would warn.
+        first.close()
+        raise
     finally:
+        tree.close()
         loop.set_task_factory(None)
 
 
-def _add(name: str, way: Any, kind: Callable[[ModuleType], Leaf], *, levels: int = _LEVELS, eager: bool = False) -> None:
-    @in_process(name, operations=_nodes(levels), check=_is_every_leaf, quick=levels == _LEVELS and not eager)
+def _add(
+    name: str,
+    way: Any,
+    kind: Callable[[ModuleType], Leaf],
+    *,
+    levels: int = _LEVELS,
+    eager: bool = False,
+    quick: bool = False,
+) -> None:
+    @in_process(name, operations=_nodes(levels), check=_is_every_leaf, quick=quick)
     async def tree(aio: ModuleType, loop: Loop, operations: int) -> int:
         growing = way(aio, kind(aio), levels)
         total: int = await (_eagerly(aio, loop, growing) if eager else growing)
@@ -137,7 +151,7 @@ def _add(name: str, way: Any, kind: Callable[[ModuleType], Leaf], *, levels: int
 
 for _kind, _leaf in _LEAVES.items():
     for _suffix, _way in _WAYS.items():
-        _add(f"trees.{_kind}{_suffix}", _way, _leaf)
+        _add(f"trees.{_kind}{_suffix}", _way, _leaf, quick=_kind != "cpu_io_mixed")
 _add("trees.none_6_levels", _by_gather, _none, levels=_LEVELS + 1)
 
 if sys.version_info >= (3, 12):
