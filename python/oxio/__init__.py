@@ -23,7 +23,7 @@ from oxio.graph import *
 from oxio.installation import install, uninstall
 from oxio.runners import Runner, run
 from oxio.servers import Server
-from oxio.tasks import Task
+from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait
 
 SelectorEventLoop = EventLoop
 
