@@ -256,12 +256,12 @@ def require_asked(own_names: list[str], score: Score, terms: Terms, minor: str) 
         for name in outcome.served
     }
     for name in own_names:
-        unasked = terms.is_unasked(name, minor)
-        if name not in asked and not unasked:
+        if name not in asked and not terms.is_unasked(name, minor):
             score.failures.append(
                 (f"oxio.{name}", "no test that passes asks for it, so none says that it is right")
             )
-        elif name in asked and unasked:
+    for name in sorted(asked):
+        if terms.is_unasked(name, minor):
             score.failures.append(
                 (f"oxio.{name}", "is asked for, though expectations.toml says not: remove the line")
             )

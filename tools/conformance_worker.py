@@ -136,7 +136,10 @@ def short_id(test) -> str:
 
 
 def tail(err) -> str:
-    lines = "".join(traceback.format_exception(*err)).splitlines()
+    said = traceback.TracebackException(*err)
+    # unittest's own frames say nothing about the failure.
+    said.stack[:] = [frame for frame in said.stack if f"{os.sep}unittest{os.sep}" not in frame.filename]
+    lines = "".join(said.format()).splitlines()
     if len(lines) > TRACEBACK_LINES:
         lines = ["…"] + lines[-TRACEBACK_LINES:]
     return "\n".join(lines)
