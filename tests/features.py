@@ -24,6 +24,11 @@ ALL_ERRORS = has_parameter(BaseEventLoop.create_connection, "all_errors")
 KEEP_ALIVE = has_parameter(BaseEventLoop.create_server, "keep_alive")
 CLOSE_CLIENTS = hasattr(asyncio.Server, "close_clients")
 CLEANUP_SOCKET = has_parameter(asyncio.SelectorEventLoop.create_unix_server, "cleanup_socket")
+QUEUE_SHUTDOWN = hasattr(asyncio, "QueueShutDown")
+SEVERAL_SEPARATORS = "tuple" in (inspect.getdoc(asyncio.StreamReader.readuntil) or "")
+"""`readuntil((b"a", b"b"))`. Docstrings are stripped by `-OO`; the tests do not run so."""
+ASYNC_AS_COMPLETED = inspect.isclass(getattr(asyncio.tasks, "_AsCompletedIterator", None))
+"""`async for task in as_completed(...)`."""
 EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
 
 
