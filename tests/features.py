@@ -29,6 +29,8 @@ SEVERAL_SEPARATORS = "tuple" in (inspect.getdoc(asyncio.StreamReader.readuntil) 
 """`readuntil((b"a", b"b"))`. Docstrings are stripped by `-OO`; the tests do not run so."""
 ASYNC_AS_COMPLETED = inspect.isclass(getattr(asyncio.tasks, "_AsCompletedIterator", None))
 """`async for task in as_completed(...)`."""
+WAIT_FOR_IS_A_TIMEOUT = "timeouts" in asyncio.wait_for.__code__.co_names
+"""From 3.12 on `wait_for` awaits within a `timeout()`. Before, it made a task and waited for that to end."""
 EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
 
 
