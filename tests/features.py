@@ -52,6 +52,22 @@ def _probe_nested_run():
     return not harmless[0]
 
 
+def _probe_refused_coroutine():
+    async def work():
+        pass
+
+    coroutine = work()
+    try:
+        asyncio.TaskGroup().create_task(coroutine)
+    except RuntimeError:
+        return coroutine.cr_frame is None
+    finally:
+        coroutine.close()
+
+
+TASK_GROUP_CLOSES_WHAT_IT_REFUSES = _probe_refused_coroutine()
+"""From 3.13 on. Before, a coroutine that `TaskGroup.create_task` refuses is the caller's to close."""
+
 NESTED_RUN_BREAKS_THE_LOOP = _probe_nested_run()
 """3.13.0: a refused `run_forever()` inside a callback leaves the running loop thinking that it does not run."""
 
