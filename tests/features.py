@@ -31,6 +31,7 @@ ASYNC_AS_COMPLETED = inspect.isclass(getattr(asyncio.tasks, "_AsCompletedIterato
 """`async for task in as_completed(...)`."""
 WAIT_FOR_IS_A_TIMEOUT = "timeouts" in asyncio.wait_for.__code__.co_names
 """From 3.12 on `wait_for` awaits within a `timeout()`. Before, it made a task and waited for that to end."""
+SLEEP_REFUSES_NAN = "isnan" in asyncio.sleep.__code__.co_names
 EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
 
 
