@@ -15,15 +15,19 @@ from asyncio import *
 
 from oxio import events, futures, policies, runners, tasks
 from oxio._oxio import __version__
+from oxio.concurrency import map_concurrent, race
 from oxio.events import EventLoop, new_event_loop
 from oxio.futures import Future
 from oxio.installation import install, uninstall
+from oxio.rate_limits import RateLimiter, RateLimiterStatistics
+from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run
 from oxio.tasks import Task
 
 SelectorEventLoop = EventLoop
 
 __all__ = ["install", "uninstall"]
+__all__ += ["RateLimiter", "RateLimiterStatistics", "RetryAttempt", "map_concurrent", "race", "retry"]
 __all__ += _asyncio.__all__
 
 if _sys.version_info >= (3, 12):

@@ -117,12 +117,18 @@ from oxio import runners as runners
 from oxio import tasks as tasks
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
+from oxio.concurrency import map_concurrent as map_concurrent
+from oxio.concurrency import race as race
 from oxio.events import EventLoop as EventLoop
 from oxio.events import new_event_loop as new_event_loop
 from oxio.installation import install as install
 from oxio.installation import uninstall as uninstall
 from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
 from oxio.policies import EventLoopPolicy as EventLoopPolicy
+from oxio.rate_limits import RateLimiter as RateLimiter
+from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
+from oxio.retries import RetryAttempt as RetryAttempt
+from oxio.retries import retry as retry
 from oxio.runners import run as run
 
 SelectorEventLoop = EventLoop
@@ -158,7 +164,10 @@ __all__ = [
     "Queue",
     "QueueEmpty",
     "QueueFull",
+    "RateLimiter",
+    "RateLimiterStatistics",
     "ReadTransport",
+    "RetryAttempt",
     "Runner",
     "SelectorEventLoop",
     "Semaphore",
@@ -196,9 +205,12 @@ __all__ = [
     "iscoroutine",
     "iscoroutinefunction",
     "isfuture",
+    "map_concurrent",
     "new_event_loop",
     "open_connection",
     "open_unix_connection",
+    "race",
+    "retry",
     "run",
     "run_coroutine_threadsafe",
     "set_event_loop",
