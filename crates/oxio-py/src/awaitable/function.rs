@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Awaitable, AwaitableView, Phase, Resumed, Step, Wait};
-use crate::interop::cell::{GilFlag, GilSlot};
-use crate::interop::coroutine_function::{Callable, new_coroutine_function};
+use crate::interop::cell::{GilCell, GilFlag, GilSlot};
+use crate::interop::native_function::{Callable, new_native_function};
 use crate::interop::instance::new_instance_of;
 
 /// What a native coroutine function does.
@@ -38,7 +38,28 @@ pub fn coroutine_function<'py>(
     module: &str,
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    new_coroutine_function(template, module, operation)
+    let py = template.py();
+    TEMPLATES.borrow(py).push((operation, template.clone().unbind()));
+    new_native_function(template, module, operation)
+}
+
+/// The template of each operation: few, and looked up by whoever inspects a coroutine.
+static TEMPLATES: GilCell<Vec<(&'static Operation, Py<PyAny>)>> = GilCell::new(Vec::new());
+
+/// `cr_code`: that of the function of asyncio's that the operation replaces.
+pub(super) fn code_of<'py>(
+    py: Python<'py>,
+    operation: &'static Operation,
+) -> PyResult<Bound<'py, PyAny>> {
+    let template = TEMPLATES
+        .borrow(py)
+        .iter()
+        .find(|(known, _)| std::ptr::eq(*known, operation))
+        .map(|(_, template)| template.bind(py).clone());
+    match template {
+        Some(template) => template.getattr("__code__"),
+        None => Ok(py.None().into_bound(py)),
+    }
 }
 
 impl Callable for Operation {
@@ -102,7 +123,38 @@ impl Parameters {
     }
 }
 
-fn call_template<'py>(
+/// A function of asyncio's that is not `async def`, in Rust.
+pub struct PlainFunction(
+    /// Takes the template, the arguments, and the names of the last of them.
+    pub  for<'py> fn(
+        &Bound<'py, PyAny>,
+        &[Bound<'py, PyAny>],
+        Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>>,
+);
+
+impl Callable for PlainFunction {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        (self.0)(template, args, keywords)
+    }
+}
+
+/// The function `function`; `template` is asyncio's own, `module` where users find it.
+pub fn plain_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    function: &'static PlainFunction,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_native_function(template, module, function)
+}
+
+/// `template(*args)`, for calls that are not the usual ones.
+pub fn call_template<'py>(
     template: &Bound<'py, PyAny>,
     args: &[Bound<'py, PyAny>],
     keywords: Option<&Bound<'py, PyTuple>>,

@@ -12,10 +12,11 @@
 pub mod attach;
 pub mod buffer;
 pub mod call;
-pub mod coroutine_function;
+
 pub mod instance;
 pub mod stop_iteration;
 pub mod cell;
 pub mod imports;
 pub mod layout;
+pub mod native_function;
 pub mod rawtype;
