@@ -192,10 +192,6 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                 Sent::Raised(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
             }
             Phase::Suspended => match self.held.inner.get(py) {
-                // It waits for somebody who is not the one that sends.
-                None if error.is_none() && self.held.wait.get(py) == Wait::Pending => {
-                    Sent::Raised(awaited_already())
-                }
                 None => self.run(self.end_of_wait(error)),
                 Some(inner) => match self.resume_inner(&inner, error) {
                     Ok(resumed) => self.run(resumed),
