@@ -276,6 +276,7 @@ def test_without_a_running_loop_a_future_knows_its_own(loop, loop_module):
     outer = loop_module.shield(inner)
     loop.call_soon(inner.set_result, "value")
     assert loop.run_until_complete(outer) == "value"
+    asyncio.set_event_loop(None)  # A policy that was never asked would make one.
     coroutine = value(1)
     with pytest.raises(RuntimeError, match="no (running|current) event loop"):
         loop_module.shield(coroutine)
