@@ -379,7 +379,9 @@ def test_the_signatures_are_asyncios(loop_module):
         assert inspect.signature(getattr(loop_module, name)) == inspect.signature(getattr(asyncio, name))
 
 
-def test_a_writer_left_open_is_closed_with_a_warning_when_it_is_collected(run, loop_module, served, recorded_warnings):
+def test_a_writer_left_open_is_closed_with_a_warning_when_it_is_collected(
+    run, loop_module, served, recorded_warnings
+):
     async def main():
         closed = []
 
@@ -389,7 +391,11 @@ def test_a_writer_left_open_is_closed_with_a_warning_when_it_is_collected(run, l
 
         async with served(handler) as (reader, writer, server):
             address = server.sockets[0].getsockname()
-            connect = loop_module.open_connection if isinstance(address, tuple) else loop_module.open_unix_connection
+            connect = (
+                loop_module.open_connection
+                if isinstance(address, tuple)
+                else loop_module.open_unix_connection
+            )
             streams = await (connect(*address) if isinstance(address, tuple) else connect(address))
             del streams
             gc.collect()

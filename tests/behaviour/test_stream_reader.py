@@ -425,7 +425,9 @@ def test_the_limit_is_compared_with_what_stands_before_the_separator(run, loop_m
 def test_readline_over_the_limit_drops_the_line_and_goes_on(run, loop_module):
     async def main():
         reader = fed(loop_module, b"too long a line\nok\n", limit=5)
-        with pytest.raises(ValueError, match="^Separator is found, but chunk is longer than limit$") as caught:
+        with pytest.raises(
+            ValueError, match="^Separator is found, but chunk is longer than limit$"
+        ) as caught:
             await reader.readline()
         assert type(caught.value) is ValueError
         assert await reader.readline() == b"ok\n"
@@ -476,7 +478,9 @@ def test_reads_of_all_kinds_over_any_chunks_fare_as_in_asyncio(run, loop_module,
         async def read():
             while not reader.at_eof():
                 results.append(str(await outcome(next(calls)())))
-                results.append((len(transport.log), transport.log[-1:], re.sub("transport=.*?>", "", repr(reader))))
+                results.append(
+                    (len(transport.log), transport.log[-1:], re.sub("transport=.*?>", "", repr(reader)))
+                )
                 if len(results) > 300:
                     return
 
@@ -696,7 +700,10 @@ def test_a_second_reader_is_refused_while_the_first_waits(run, loop_module, name
         [first] = await start(reader.read(1))
         with pytest.raises(RuntimeError) as caught:
             await call(reader)
-        assert str(caught.value) == f"{name}() called while another coroutine is already waiting for incoming data"
+        assert (
+            str(caught.value)
+            == f"{name}() called while another coroutine is already waiting for incoming data"
+        )
         reader.feed_data(b"x")
         assert await first == b"x"
         reader.feed_data(b"yz;\n")
