@@ -13,11 +13,12 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import events, futures, policies, runners, tasks
+from oxio import events, futures, policies, queues, runners, tasks
 from oxio._oxio import __version__
 from oxio.events import EventLoop, new_event_loop
 from oxio.futures import Future
 from oxio.installation import install, uninstall
+from oxio.queues import LifoQueue, PriorityQueue, Queue, QueueShutDown
 from oxio.runners import Runner, run
 from oxio.tasks import Task
 
@@ -29,7 +30,7 @@ __all__ += _asyncio.__all__
 if _sys.version_info >= (3, 12):
     from oxio.tasks import eager_task_factory
 if _sys.version_info < (3, 13):
-    __all__ += ["EventLoop"]
+    __all__ += ["EventLoop", "QueueShutDown"]
 if _sys.version_info < (3, 14):
     from oxio.policies import EventLoopPolicy, get_event_loop
 

@@ -1,5 +1,6 @@
 //! The functions that make awaitables, and how their arguments are taken.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -15,6 +16,23 @@ pub struct Operation {
     pub parameters: Parameters,
     /// Called when it is started, when its wait is over, and when an error is raised where it waits.
     pub resume: for<'py> fn(AwaitableView<'_, 'py>, Resumed<'py>) -> PyResult<Step<'py>>,
+}
+
+/// A native method that awaits nothing, with all that can be asked of the one of asyncio's that it replaces.
+pub struct Method {
+    pub parameters: Parameters,
+    pub call: for<'py> fn(&Bound<'py, PyAny>, Arguments<'py>) -> PyResult<Bound<'py, PyAny>>,
+}
+
+/// What stands behind `self` in a call of a [`Method`].
+pub struct Arguments<'py>([Option<Bound<'py, PyAny>>; 3]);
+
+impl<'py> Arguments<'py> {
+    /// The first; its parameters must say that it is required.
+    pub fn first(self) -> PyResult<Bound<'py, PyAny>> {
+        let [first, ..] = self.0;
+        first.ok_or_else(|| PyTypeError::new_err("an argument is missing"))
+    }
 }
 
 /// The parameters behind `self`, three at most. They become [`Awaitable::first`], `second` and `third`.
@@ -39,6 +57,29 @@ pub fn coroutine_function<'py>(
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
     new_coroutine_function(template, module, operation)
+}
+
+/// The function for `method`; `template` and `module` as of [`coroutine_function`].
+pub fn method_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    method: &'static Method,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_coroutine_function(template, module, method)
+}
+
+impl Callable for Method {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.parameters.bind(args, keywords)? {
+            Some(Bindings { owner: Some(owner), rest }) => (self.call)(&owner, Arguments(rest)),
+            _ => call_template(template, args, keywords),
+        }
+    }
 }
 
 impl Callable for Operation {

@@ -26,7 +26,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
 pub use timer::{Alarm, cancel_alarm, wake_after};
-pub use function::{Operation, Parameters, coroutine_function, new_awaitable};
+pub use function::{
+    Method, Operation, Parameters, coroutine_function, method_function, new_awaitable,
+};
 
 use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};
@@ -110,6 +112,11 @@ pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             method_anyargs(c"throw", c"Raise an error where it waits; as of coroutines.", throw_method),
             method_noargs(c"close", c"End it where it waits; as of coroutines.", close),
             method_noargs(c"_wake", c"End the wait.", waiting::wake_method),
+            method_onearg(
+                c"set_result",
+                c"End the wait, as a future's waker does.",
+                waiting::set_result,
+            ),
             method_noargs(c"get_loop", c"The running loop.", waiting::get_loop),
             method_anyargs(
                 c"add_done_callback",

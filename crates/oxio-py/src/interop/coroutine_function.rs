@@ -161,7 +161,7 @@ unsafe extern "C" fn repr(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the interpreter passes a live object, attached.
         let template = unsafe { template_of(py, slf) };
         let name = template.getattr("__qualname__")?;
-        Ok(format!("<native coroutine function {name} at {slf:p}>").into_pyobject(py)?.into_any().unbind())
+        Ok(format!("<native function {name} at {slf:p}>").into_pyobject(py)?.into_any().unbind())
     })
 }
 
