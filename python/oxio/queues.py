@@ -5,20 +5,10 @@ from asyncio import queues as _queues
 from asyncio.queues import *
 
 from oxio import _oxio
+from oxio.exceptions import QueueShutDown
 from oxio.statistics import QueueStatistics
 
-__all__ = _queues.__all__
-
-if sys.version_info >= (3, 13):
-    from asyncio.queues import QueueShutDown
-else:
-
-    class QueueShutDown(Exception):  # noqa: N818 (asyncio's name)
-        """Raised by put() on a queue that is shut down, and by get() when it is empty too."""
-
-    QueueShutDown.__module__ = "oxio"
-    __all__ += ("QueueShutDown",)
-
+__all__ = list(dict.fromkeys((*_queues.__all__, "QueueShutDown")))
 
 # What asyncio keeps in the instance's dictionary and the native half shows as attributes.
 _STATE = (

@@ -65,7 +65,7 @@ pub fn raised(py: Python<'_>, class: &Py<PyAny>) -> PyErr {
 
 /// asyncio's own where it has one (3.13), else oxio's.
 pub fn shut_down_error(py: Python<'_>) -> PyErr {
-    let class = py.import("oxio.queues").and_then(|queues| queues.getattr("QueueShutDown"));
+    let class = py.import("oxio.exceptions").and_then(|module| module.getattr("QueueShutDown"));
     match class {
         Ok(class) => raised(py, &class.unbind()),
         Err(error) => error,
