@@ -26,9 +26,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
 pub use timer::{Alarm, cancel_alarm, wake_after};
-pub use function::{
-    Method, Operation, Parameters, coroutine_function, method_function, new_awaitable,
-};
+pub use function::{Method, Operation, Parameters, coroutine_function, method_function};
 
 use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};
@@ -202,12 +200,34 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
         }
     }
 
+    /// The first send. Most operations end with it: nothing but the arguments is to be let go of then.
+    #[inline]
+    fn start(self) -> Sent<'py> {
+        let py = self.py();
+        self.held.phase.set(py, Phase::Running);
+        match (self.held.operation.resume)(self, Resumed::Start) {
+            Ok(Step::Return(value)) => {
+                self.held.phase.set(py, Phase::Closed);
+                let held = self.held;
+                drop((held.owner.take(py), held.first.take(py)));
+                drop((held.second.take(py), held.third.take(py)));
+                Sent::Returned(value)
+            }
+            stepped => self.follow(stepped),
+        }
+    }
+
     /// Calls the operation until it suspends or ends.
-    fn run(self, mut resumed: Resumed<'py>) -> Sent<'py> {
+    fn run(self, resumed: Resumed<'py>) -> Sent<'py> {
+        self.held.phase.set(self.py(), Phase::Running);
+        self.follow((self.held.operation.resume)(self, resumed))
+    }
+
+    /// Does what the operation says, and calls it again, until it suspends or ends.
+    fn follow(self, mut stepped: PyResult<Step<'py>>) -> Sent<'py> {
         let py = self.py();
         loop {
-            self.held.phase.set(py, Phase::Running);
-            match (self.held.operation.resume)(self, resumed) {
+            let resumed = match stepped {
                 Ok(Step::Park) => {
                     self.held.wait.set(py, Wait::Pending);
                     self.held.blocking.set(py, true);
@@ -221,7 +241,7 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                 Ok(Step::Delegate(inner)) => {
                     drop(self.held.inner.set(inner.clone()));
                     match self.resume_inner(&inner, None) {
-                        Ok(next) => resumed = next,
+                        Ok(next) => next,
                         Err(yielded) => return yielded,
                     }
                 }
@@ -233,7 +253,9 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                     self.finish();
                     return Sent::Raised(error);
                 }
-            }
+            };
+            self.held.phase.set(py, Phase::Running);
+            stepped = (self.held.operation.resume)(self, resumed);
         }
     }
 
@@ -314,9 +336,11 @@ impl Held for Awaitable {
                 "can't send non-None value to a just-started coroutine",
             ));
         }
-        AwaitableView { object: slf, held: self }.advance(None)
+        let view = AwaitableView { object: slf, held: self };
+        if self.phase.get(slf.py()) == Phase::Created { view.start() } else { view.advance(None) }
     }
 
+    #[inline]
     fn has_last_words(&self, py: Python<'_>) -> bool {
         matches!(self.phase.get(py), Phase::Created | Phase::Suspended)
     }

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 ///
 /// Source: CPython `PyType_Modified`, which sets `tp_version_tag` to 0; the next look-up gives it a number that no
 /// class had before.
+#[inline]
 pub fn class_version(object: &Bound<'_, PyAny>) -> u32 {
     // SAFETY: every live object has a live type, and the field is only written attached.
     unsafe { (*object.get_type_ptr()).tp_version_tag }

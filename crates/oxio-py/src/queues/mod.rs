@@ -251,12 +251,18 @@ impl Queue {
 
 impl Queue {
     /// Which of its methods are native now.
+    #[inline]
     fn ways(&self, slf: &Bound<'_, Self>) -> PyResult<Ways> {
         let py = slf.py();
         let (version, ways) = self.ways.get(py);
         if version != 0 && version == class_version(slf) {
             return Ok(ways);
         }
+        self.look_up_ways(slf)
+    }
+
+    fn look_up_ways(&self, slf: &Bound<'_, Self>) -> PyResult<Ways> {
+        let py = slf.py();
         if self.is_patched.get(py) {
             return Ok(Ways::BY_NAME);
         }

@@ -62,6 +62,7 @@ impl Row {
         drop((native, self.object.take(py)));
     }
 
+    #[inline]
     pub fn is_native(&self, py: Python<'_>) -> bool {
         self.place.get(py) == Place::Native
     }
@@ -83,6 +84,31 @@ impl Row {
         Ok(self.object.get(py))
     }
 
+    /// Takes the first out when that is known without Python; `None` as well when there is none.
+    #[inline]
+    pub fn pop_first_natively<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if !self.is_native(py) {
+            return None;
+        }
+        let first = self.native.borrow(py).pop_front();
+        first.map(|object| object.into_bound(py))
+    }
+
+    /// Adds it when the row is native and shorter than `limit`; else hands it back.
+    #[inline]
+    pub fn push_below<'py>(&self, limit: usize, object: Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        let py = object.py();
+        if !self.is_native(py) {
+            return Some(object);
+        }
+        let mut native = self.native.borrow(py);
+        if native.len() >= limit {
+            return Some(object);
+        }
+        native.push_back(object.unbind());
+        None
+    }
+
     /// How many there are, when that is known without Python.
     pub fn native_len(&self, py: Python<'_>) -> Option<usize> {
         self.is_native(py).then(|| self.native.borrow(py).len())
@@ -101,6 +127,7 @@ impl Row {
         self.native.borrow(py).iter().map(|object| object.clone_ref(py)).collect()
     }
 
+    #[inline]
     pub fn push(&self, object: Bound<'_, PyAny>) -> PyResult<()> {
         let py = object.py();
         if self.is_native(py) {
@@ -120,8 +147,7 @@ impl Row {
     /// Takes the first out; `None` when there is none.
     pub fn pop_first<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.is_native(py) {
-            let first = self.native.borrow(py).pop_front();
-            return Ok(first.map(|object| object.into_bound(py)));
+            return Ok(self.pop_first_natively(py));
         }
         match self.object.get(py) {
             Some(row) if row.is_truthy()? => {
@@ -156,7 +182,12 @@ impl Row {
     /// Wakes the first waiter that waits still, and takes out all up to it.
     ///
     /// Source: CPython `Queue._wakeup_next`.
+    #[inline]
     pub fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
+        if self.native_len(py) == Some(0) { Ok(()) } else { self.wake_first_of_some(py) }
+    }
+
+    fn wake_first_of_some(&self, py: Python<'_>) -> PyResult<()> {
         while let Some(waiter) = self.pop_first(py)? {
             if let Some(view) = AwaitableView::of(&waiter) {
                 if view.wake()? {

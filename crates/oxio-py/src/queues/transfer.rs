@@ -8,7 +8,7 @@ use super::asking::{is_empty, is_full, store};
 use super::names::{Names, raised, shut_down_error};
 use super::row::Row;
 use super::ways::{Called, GetWay, PutWay, Ways};
-use super::Queue;
+use super::{Limit, Queue};
 use crate::awaitable::{Method, Parameters};
 use crate::interop::imports::interned;
 
@@ -16,7 +16,10 @@ pub static PUT_NOWAIT: Method = Method {
     parameters: Parameters { is_method: true, names: &["item"], required: 1, positional: 1 },
     call: |owner, arguments| {
         let slf = owner.cast::<Queue>()?;
-        put_natively(slf, slf.get().ways(slf)?, arguments.first()?)?;
+        let ways = slf.get().ways(slf)?;
+        if let Some(item) = put_quickly(slf, ways, arguments[0].clone())? {
+            put_natively(slf, ways, item)?;
+        }
         Ok(owner.py().None().into_bound(owner.py()))
     },
 };
@@ -25,7 +28,11 @@ pub static GET_NOWAIT: Method = Method {
     parameters: Parameters::NONE,
     call: |owner, _arguments| {
         let slf = owner.cast::<Queue>()?;
-        get_natively(slf, slf.get().ways(slf)?)
+        let ways = slf.get().ways(slf)?;
+        match get_quickly(slf, ways)? {
+            Some(item) => Ok(item),
+            None => get_natively(slf, ways),
+        }
     },
 };
 
@@ -44,6 +51,45 @@ pub static TASK_DONE: Method = Method {
         Ok(py.None().into_bound(py))
     },
 };
+
+/// An item, if all is native and there is one: what `get_natively` does, without asking the same questions twice.
+#[inline]
+pub fn get_quickly<'py>(slf: &Bound<'py, Queue>, ways: Ways) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (py, this) = (slf.py(), slf.get());
+    if !ways.are_native() {
+        return Ok(None);
+    }
+    let Some(item) = this.items.pop_first_natively(py) else {
+        return Ok(None);
+    };
+    this.putters.wake_first(py)?;
+    Ok(Some(item))
+}
+
+/// Puts the item in, if all is native and there is room; else hands it back.
+#[inline]
+pub fn put_quickly<'py>(
+    slf: &Bound<'py, Queue>,
+    ways: Ways,
+    item: Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (py, this) = (slf.py(), slf.get());
+    let room = match this.limit.get(py) {
+        Limit::Endless => usize::MAX,
+        Limit::Items(items) => items,
+        Limit::Odd => 0,
+    };
+    if !ways.are_native() || this.is_shutdown.get(py) {
+        return Ok(Some(item));
+    }
+    if let Some(item) = this.items.push_below(room, item) {
+        return Ok(Some(item));
+    }
+    this.unfinished.set(py, this.unfinished.get(py) + 1);
+    this.begin(py)?;
+    this.getters.wake_first(py)?;
+    Ok(None)
+}
 
 /// `self.put_nowait(item)`.
 pub fn put<'py>(
@@ -167,12 +213,13 @@ impl Queue {
     }
 
     /// `self._finished.clear()`.
+    #[inline]
     fn begin(&self, py: Python<'_>) -> PyResult<()> {
         self.is_finished.set(py, false);
-        match self.finished.get(py) {
-            Some(event) => event.call_method0(interned!(py, "clear")).map(drop),
-            None => Ok(()),
+        if self.finished.is_empty(py) {
+            return Ok(());
         }
+        self.event(py)?.call_method0(interned!(py, "clear")).map(drop)
     }
 
     /// `self._finished.set()`.

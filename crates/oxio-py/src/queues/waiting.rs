@@ -8,7 +8,7 @@ use super::Queue;
 use super::asking::{is_empty, is_full};
 use super::names::shut_down_error;
 use super::row::Row;
-use super::transfer::{get, put, wake_next};
+use super::transfer::{get, get_quickly, put, put_quickly, wake_next};
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
 use crate::interop::imports::interned;
 use crate::scheduler::bind_loop;
@@ -43,6 +43,9 @@ fn resume_get<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyRes
             Ok(())
         }));
     }
+    if let Some(item) = get_quickly(slf, ways)? {
+        return Ok(Step::Return(item));
+    }
     if !is_empty(slf, ways)? {
         return Ok(Step::Return(get(slf, ways)?));
     }
@@ -66,10 +69,15 @@ fn resume_put<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyRes
             Ok(())
         }));
     }
+    // Held by the coroutine until it is in the queue.
+    let item = view.state().first.take(py).unwrap_or_else(|| py.None().into_bound(py));
+    let Some(item) = put_quickly(slf, ways, item)? else {
+        return Ok(Step::Return(py.None().into_bound(py)));
+    };
     if !is_full(slf, ways)? {
-        let item = view.state().first.take(py).unwrap_or_else(|| py.None());
-        return Ok(Step::Return(put(slf, ways, item.into_bound(py))?));
+        return Ok(Step::Return(put(slf, ways, item)?));
     }
+    drop(view.state().first.set(item));
     if this.is_shutdown.get(py) {
         return Err(shut_down_error(py));
     }

@@ -79,6 +79,13 @@ impl Ways {
         get: GetWay::Called,
     };
 
+    /// Whether an instance as it is made does all without a call.
+    #[inline]
+    pub fn are_native(self) -> bool {
+        self.called == Called::NOTHING && self.put == PutWay::Append && self.get == GetWay::First
+    }
+
+    #[inline]
     pub fn calls(self, what: Called) -> bool {
         self.called.0 & what.0 != 0
     }
