@@ -13,7 +13,7 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, tasks
+from oxio import eager, events, exceptions, futures, graph, policies, queues, runners, servers, tasks
 from oxio._oxio import __version__
 from oxio.concurrency import map_concurrent, race
 from oxio.eager import create_eager_task_factory, eager_task_factory
@@ -22,6 +22,7 @@ from oxio.exceptions import QueueShutDown
 from oxio.futures import Future
 from oxio.graph import *
 from oxio.installation import install, uninstall
+from oxio.queues import LifoQueue, PriorityQueue, Queue
 from oxio.rate_limits import RateLimiter, RateLimiterStatistics
 from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run

@@ -17,6 +17,13 @@ pub struct Operation {
     pub resume: for<'py> fn(AwaitableView<'_, 'py>, Resumed<'py>) -> PyResult<Step<'py>>,
 }
 
+/// A native method that awaits nothing, with all that can be asked of the one of asyncio's that it replaces.
+pub struct Method {
+    pub parameters: Parameters,
+    /// Called with the instance and what stands behind it in the call.
+    pub call: for<'py> fn(&Bound<'py, PyAny>, &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>>,
+}
+
 /// The parameters behind `self`, three at most. They become [`Awaitable::first`], `second` and `third`.
 pub struct Parameters {
     pub is_method: bool,
@@ -62,6 +69,37 @@ pub(super) fn code_of<'py>(
     }
 }
 
+/// The function for `method`; `template` and `module` as of [`coroutine_function`].
+pub fn method_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    method: &'static Method,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_native_function(template, module, method)
+}
+
+impl Callable for Method {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let (Some((owner, rest)), None) = (args.split_first(), keywords)
+            && self.parameters.accept(rest.len())
+        {
+            return (self.call)(owner, rest);
+        }
+        match self.parameters.bind(args, keywords)? {
+            Some(Bindings { owner: Some(owner), rest }) => {
+                let given: Vec<_> = rest.into_iter().flatten().collect();
+                (self.call)(&owner, &given)
+            }
+            _ => call_template(template, args, keywords),
+        }
+    }
+}
+
 impl Callable for Operation {
     fn call<'py>(
         &'static self,
@@ -70,6 +108,15 @@ impl Callable for Operation {
         keywords: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = template.py();
+        if keywords.is_none()
+            && self.parameters.is_method
+            && let Some((owner, rest)) = args.split_first()
+            && self.parameters.accept(rest.len())
+        {
+            let argument = |index: usize| rest.get(index).cloned();
+            let arguments = [argument(0), argument(1), argument(2)];
+            return new_awaitable(py, self, Some(owner.clone()), arguments);
+        }
         match self.parameters.bind(args, keywords)? {
             Some(bindings) => new_awaitable(py, self, bindings.owner, bindings.rest),
             None => call_template(template, args, keywords),
@@ -84,6 +131,11 @@ struct Bindings<'py> {
 }
 
 impl Parameters {
+    /// Whether this many behind `self`, all by position, are a good call.
+    fn accept(&self, count: usize) -> bool {
+        self.required <= count && count <= self.positional
+    }
+
     /// `None` when the call is wrong, so that asyncio's own function refuses it in its own words.
     fn bind<'py>(
         &self,
@@ -91,10 +143,6 @@ impl Parameters {
         keywords: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Option<Bindings<'py>>> {
         let named = keywords.map_or(0, PyTupleMethods::len);
-        if named == 0 && self.is_method && args.len() == 1 && self.required == 0 {
-            // The usual call: `lock.acquire()`.
-            return Ok(Some(Bindings { owner: Some(args[0].clone()), rest: [const { None }; 3] }));
-        }
         let (by_position, by_name) = args.split_at(args.len() - named);
         let (owner, by_position) = match by_position.split_first() {
             Some((owner, rest)) if self.is_method => (Some(owner.clone()), rest),

@@ -28,8 +28,8 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 pub use timer::{Alarm, cancel_alarm, wake_after};
 pub use function::{
-    Operation, Parameters, PlainFunction, call_template, coroutine_function, new_awaitable,
-    plain_function,
+    Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
+    method_function, new_awaitable, plain_function,
 };
 
 use function::code_of;
@@ -116,6 +116,11 @@ pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             method_anyargs(c"throw", c"Raise an error where it waits; as of coroutines.", throw_method),
             method_noargs(c"close", c"End it where it waits; as of coroutines.", close),
             method_noargs(c"_wake", c"End the wait.", waiting::wake_method),
+            method_onearg(
+                c"set_result",
+                c"End the wait, as a future's waker does.",
+                waiting::set_result,
+            ),
             method_noargs(c"get_loop", c"The running loop.", waiting::get_loop),
             method_anyargs(
                 c"add_done_callback",
@@ -201,12 +206,34 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
         }
     }
 
+    /// The first send. Most operations end with it: nothing but the arguments is to be let go of then.
+    #[inline]
+    fn start(self) -> Sent<'py> {
+        let py = self.py();
+        self.held.phase.set(py, Phase::Running);
+        match (self.held.operation.resume)(self, Resumed::Start) {
+            Ok(Step::Return(value)) => {
+                self.held.phase.set(py, Phase::Closed);
+                let held = self.held;
+                drop((held.owner.take(py), held.first.take(py)));
+                drop((held.second.take(py), held.third.take(py)));
+                Sent::Returned(value)
+            }
+            stepped => self.follow(stepped),
+        }
+    }
+
     /// Calls the operation until it suspends or ends.
-    fn run(self, mut resumed: Resumed<'py>) -> Sent<'py> {
+    fn run(self, resumed: Resumed<'py>) -> Sent<'py> {
+        self.held.phase.set(self.py(), Phase::Running);
+        self.follow((self.held.operation.resume)(self, resumed))
+    }
+
+    /// Does what the operation says, and calls it again, until it suspends or ends.
+    fn follow(self, mut stepped: PyResult<Step<'py>>) -> Sent<'py> {
         let py = self.py();
         loop {
-            self.held.phase.set(py, Phase::Running);
-            match (self.held.operation.resume)(self, resumed) {
+            let resumed = match stepped {
                 Ok(Step::Park) => {
                     self.held.wait.set(py, Wait::Pending);
                     self.held.blocking.set(py, true);
@@ -220,7 +247,7 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                 Ok(Step::Delegate(inner)) => {
                     drop(self.held.inner.set(inner.clone()));
                     match self.resume_inner(&inner, None) {
-                        Ok(next) => resumed = next,
+                        Ok(next) => next,
                         Err(yielded) => return yielded,
                     }
                 }
@@ -232,7 +259,9 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                     self.finish();
                     return Sent::Raised(error);
                 }
-            }
+            };
+            self.held.phase.set(py, Phase::Running);
+            stepped = (self.held.operation.resume)(self, resumed);
         }
     }
 
@@ -324,9 +353,11 @@ impl Held for Awaitable {
                 "can't send non-None value to a just-started coroutine",
             ));
         }
-        AwaitableView { object: slf, held: self }.advance(None)
+        let view = AwaitableView { object: slf, held: self };
+        if self.phase.get(slf.py()) == Phase::Created { view.start() } else { view.advance(None) }
     }
 
+    #[inline]
     fn has_last_words(&self, py: Python<'_>) -> bool {
         matches!(self.phase.get(py), Phase::Created | Phase::Suspended)
     }

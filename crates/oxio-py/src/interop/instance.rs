@@ -233,16 +233,23 @@ unsafe extern "C" fn begin_await<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::
     }
 }
 
+/// A reference to what `object` points to, without counting it.
+///
+/// # Safety
+/// `object` is alive as long as the result, and the caller is attached.
+unsafe fn borrowed<'a, 'py>(_py: Python<'py>, object: &'a *mut ffi::PyObject) -> &'a Bound<'py, PyAny> {
+    // SAFETY: `Bound` is a transparent pointer (and a `Python`, which has no size); a shared reference drops nothing.
+    unsafe { &*ptr::from_ref(object).cast::<Bound<'py, PyAny>>() }
+}
+
 /// `tp_iternext`: what `await` calls from 3.12 on. NULL without an exception means that None is returned.
 unsafe extern "C" fn next<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter passes a live instance, attached.
-    let (py, slf) = unsafe {
+    // SAFETY: the interpreter passes a live instance, attached, and holds a reference to it for the call.
+    let (py, slf, held) = unsafe {
         let py = Python::assume_attached();
-        (py, Bound::from_borrowed_ptr(py, slf))
+        (py, borrowed(py, &slf), held_of::<T>(slf))
     };
-    // SAFETY: as above.
-    let held = unsafe { held_of::<T>(slf.as_ptr()) };
-    match held.send(&slf, &py.None().into_bound(py)) {
+    match held.send(slf, &py.None().into_bound(py)) {
         Sent::Yielded(value) => value.into_ptr(),
         Sent::Returned(value) => {
             return_value(value);
@@ -264,9 +271,7 @@ unsafe extern "C" fn send<T: Held>(
     // SAFETY: the interpreter passes live objects and a place for the result, attached.
     unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::from_borrowed_ptr(py, slf);
-        let value = Bound::from_borrowed_ptr(py, value);
-        match held_of::<T>(slf.as_ptr()).send(&slf, &value) {
+        match held_of::<T>(slf).send(borrowed(py, &slf), borrowed(py, &value)) {
             Sent::Yielded(value) => {
                 *result = value.into_ptr();
                 ffi::PySendResult::PYGEN_NEXT

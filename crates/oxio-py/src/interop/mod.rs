@@ -6,10 +6,12 @@
 //! * [`call`]: sending into coroutines, entering contexts, calling without a tuple;
 //! * [`cell`]: interior mutability guarded by the interpreter lock;
 //! * [`imports`]: the Python objects that the hot paths need, looked up once;
+//! * [`attributes`]: whether a class has changed since, and setting an attribute the plain way;
 //! * [`buffer`]: writing into the buffers of others;
 //! * [`attach`]: the one door for letting go of the interpreter.
 
 pub mod attach;
+pub mod attributes;
 pub mod buffer;
 pub mod call;
 

@@ -103,10 +103,12 @@ unsafe extern "C" fn vectorcall(
             let args: &[Bound<'_, PyAny>] =
                 if count == 0 { &[] } else { slice::from_raw_parts(args.cast(), count) };
             let callable = (*slf.cast::<FunctionObject>()).callable;
-            (template_of(py, slf), callable, args, keywords)
+            // The function is alive for the call, and with it its template.
+            let template = &*(&raw const (*slf.cast::<FunctionObject>()).template).cast();
+            (template, callable, args, keywords)
         };
         let callable = callable.ok_or_else(|| PyTypeError::new_err("oxio is not initialised"))?;
-        Ok(callable.call(&template, args, keywords.as_ref())?.unbind())
+        Ok(callable.call(template, args, keywords.as_ref())?.unbind())
     })
 }
 
@@ -220,6 +222,8 @@ fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
         flags: (ffi::Py_TPFLAGS_DEFAULT
             | ffi::Py_TPFLAGS_HAVE_VECTORCALL
             | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR
+            // Else the interpreter does not specialise a look-up that finds one.
+            | ffi::Py_TPFLAGS_IMMUTABLETYPE
             | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as _,
         slots: slots.as_mut_ptr(),
     };
