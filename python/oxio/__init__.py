@@ -13,11 +13,12 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import events, futures, policies, runners, tasks
+from oxio import events, futures, locks, policies, runners, statistics, tasks
 from oxio._oxio import __version__
 from oxio.events import EventLoop, new_event_loop
 from oxio.futures import Future
 from oxio.installation import install, uninstall
+from oxio.locks import Event, Lock
 from oxio.runners import Runner, run
 from oxio.tasks import Task
 

@@ -1,0 +1,17 @@
+"""What objects that tasks wait for say of themselves: the answers of their statistics()."""
+
+from typing import NamedTuple
+
+
+class LockStatistics(NamedTuple):
+    """`waiters` are the tasks in the queue, those that were woken or cancelled and have not run yet among them."""
+
+    locked: bool
+    waiters: int
+
+
+class EventStatistics(NamedTuple):
+    """`waiters` are the tasks in the queue, those that were woken or cancelled and have not run yet among them."""
+
+    is_set: bool
+    waiters: int
