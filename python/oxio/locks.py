@@ -9,7 +9,7 @@ from asyncio import locks as _locks
 from asyncio.locks import *
 
 from oxio import _oxio
-from oxio.statistics import EventStatistics, LockStatistics
+from oxio.statistics import EventStatistics, LockStatistics, SemaphoreStatistics
 
 __all__ = _locks.__all__
 
@@ -45,6 +45,24 @@ class Event(_oxio.Event, _locks.Event):
     def statistics(self) -> EventStatistics:
         """Whether it is set, and how many wait."""
         return EventStatistics(self._value, len(self._waiters))
+
+
+class Semaphore(_oxio.Semaphore, _locks.Semaphore):
+    __doc__ = _locks.Semaphore.__doc__
+
+    def __getstate__(self):
+        return _state(self, "_value", "_waiters", "_loop")
+
+    def statistics(self) -> SemaphoreStatistics:
+        """How many slots are free, and how many wait for one."""
+        return SemaphoreStatistics(self._value, len(self._waiters or ()))
+
+
+class BoundedSemaphore(_oxio.BoundedSemaphore, Semaphore, _locks.BoundedSemaphore):
+    __doc__ = _locks.BoundedSemaphore.__doc__
+
+    def __getstate__(self):
+        return _state(self, "_bound_value", "_value", "_waiters", "_loop")
 
 
 def __getattr__(name: str) -> object:

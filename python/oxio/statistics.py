@@ -15,3 +15,10 @@ class EventStatistics(NamedTuple):
 
     is_set: bool
     waiters: int
+
+
+class SemaphoreStatistics(NamedTuple):
+    """`value` is how many more may come in; `waiters` as of LockStatistics. A slot that was given to a waiter counts as taken."""
+
+    value: float
+    waiters: int

@@ -2,34 +2,30 @@
 //!
 //! Thread: the loop's, but for what needs no waiting.
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::method::{Hooks, Method};
-use super::waiters::{Waiters, WaitersSlot};
+use super::method::{Method, inherited_init};
+use super::primitive::{Hooks, Primitive};
+use super::returned_true;
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
-use crate::interop::attribute::set_attribute;
-use crate::interop::cell::{GilFlag, GilSlot};
-use crate::scheduler::bind_loop;
+use crate::interop::cell::GilFlag;
 
 /// The state of an `asyncio.Event`, and what is called often.
-#[pyclass(subclass, frozen, module = "oxio._oxio")]
+#[pyclass(extends = Primitive, subclass, frozen, module = "oxio._oxio")]
 pub struct Event {
     value: GilFlag<bool>,
-    is_native: GilFlag<bool>,
-    waiters: WaitersSlot,
-    event_loop: GilSlot,
 }
 
 /// asyncio's `wait`, `set`, `clear` and `is_set` call nothing else.
-static HOOKS: Hooks = Hooks::new(&["_get_loop"]);
+static HOOKS: Hooks = Hooks::new(&["_get_loop"], true);
 
 /// Source: CPython `locks.Event.wait`.
 static WAIT: Method = Method {
     operation: Operation { name: "Event.wait", parameters: Parameters::NONE, resume: wait },
     is_native: |object| {
-        object.cast::<Event>().is_ok_and(|event| event.get().is_native.get(object.py()))
+        let py = object.py();
+        object.cast::<Event>().is_ok_and(|event| event.as_super().get().is_native(py))
     },
 };
 
@@ -45,23 +41,22 @@ pub fn add_to(module: &Bound<'_, PyModule>, asyncio_locks: &Bound<'_, PyAny>) ->
 fn wait<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<Step<'py>> {
     let py = view.py();
     let owner = view.owner()?;
-    let event = owner.cast::<Event>()?.get();
+    let event = owner.cast::<Event>()?;
     match resumed {
         Resumed::Start => {
-            if !event.value.get(py) {
-                bind_loop(&owner, &event.event_loop)?;
-                event.waiters.push(view.object())?;
+            if !event.get().value.get(py) {
+                Primitive::enqueue(event.as_super(), view)?;
                 return Ok(Step::Park);
             }
         }
         // The flag is not asked again: who was woken has seen it, whatever became of it since.
-        Resumed::Value(_none) => event.waiters.remove(view.object()),
+        Resumed::Value(_none) => event.as_super().get().dequeue(view),
         Resumed::Error(error) => {
-            event.waiters.remove(view.object());
+            event.as_super().get().dequeue(view);
             return Err(error);
         }
     }
-    Ok(Step::Return(PyBool::new(py, true).to_owned().into_any()))
+    Ok(returned_true(py))
 }
 
 #[pymethods]
@@ -73,13 +68,9 @@ impl Event {
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        Ok(Self {
-            value: GilFlag::new(false),
-            is_native: GilFlag::new(HOOKS.are_inherited(class)?),
-            waiters: WaitersSlot::default(),
-            event_loop: GilSlot::default(),
-        })
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let event = Self { value: GilFlag::new(false) };
+        Ok(PyClassInitializer::from(Primitive::new(class, &HOOKS)?).add_subclass(event))
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -90,10 +81,10 @@ impl Event {
     ) -> PyResult<()> {
         let py = slf.py();
         if !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-            return super::inherited_init::<Self>(slf.as_any(), args, kwargs);
+            return inherited_init(&py.get_type::<Self>(), slf, args, kwargs);
         }
         slf.get().value.set(py, false);
-        slf.get().waiters.clear(py);
+        slf.as_super().get().reset(py);
         Ok(())
     }
 
@@ -103,12 +94,13 @@ impl Event {
     }
 
     /// Set the internal flag to true and wake all who wait for it.
-    fn set(&self, py: Python<'_>) -> PyResult<()> {
-        if self.value.get(py) {
+    fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().value.get(py) {
             return Ok(());
         }
-        self.value.set(py, true);
-        match self.waiters.get(py) {
+        slf.get().value.set(py, true);
+        match slf.as_super().get().waiters(py) {
             Some(waiters) => waiters.get().wake_all(py),
             None => Ok(()),
         }
@@ -117,21 +109,6 @@ impl Event {
     /// Reset the internal flag to false.
     fn clear(&self, py: Python<'_>) {
         self.value.set(py, false);
-    }
-
-    fn __setattr__(
-        slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        if HOOKS.contain(name) {
-            slf.get().is_native.set(slf.py(), false);
-        }
-        set_attribute(slf, name, Some(value))
-    }
-
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        set_attribute(slf, name, None)
     }
 
     #[getter(_value)]
@@ -143,35 +120,5 @@ impl Event {
     fn assign_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.value.set(value.py(), value.is_truthy()?);
         Ok(())
-    }
-
-    #[getter(_waiters)]
-    fn show_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Waiters>> {
-        self.waiters.get_or_make(py)
-    }
-
-    #[setter(_waiters)]
-    fn assign_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.waiters.assign(value)
-    }
-
-    #[getter(_loop)]
-    fn show_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.event_loop.get(py)
-    }
-
-    #[setter(_loop)]
-    fn assign_loop(&self, value: Bound<'_, PyAny>) {
-        super::assign_loop(&self.event_loop, value);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiters.traverse(&visit)?;
-        self.event_loop.traverse(&visit)
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        self.waiters.clear(py);
-        drop(self.event_loop.take(py));
     }
 }

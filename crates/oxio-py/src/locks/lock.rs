@@ -7,28 +7,22 @@
 //! Thread: the loop's, but for what needs no waiting.
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::method::{Hooks, Method, inherited};
-use super::waiters::{Waiters, WaitersSlot};
-use super::{is_cancellation, nothing};
+use super::method::{Method, inherited, inherited_init};
+use super::primitive::{Hooks, Primitive};
+use super::{EXIT_PARAMETERS, is_cancellation, returned_none, returned_true};
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
-use crate::interop::attribute::set_attribute;
-use crate::interop::cell::{GilFlag, GilSlot};
-use crate::scheduler::bind_loop;
+use crate::interop::cell::GilFlag;
 
 /// The state of an `asyncio.Lock`, and what is called often.
-#[pyclass(subclass, frozen, module = "oxio._oxio")]
+#[pyclass(extends = Primitive, subclass, frozen, module = "oxio._oxio")]
 pub struct Lock {
     locked: GilFlag<bool>,
-    is_native: GilFlag<bool>,
-    waiters: WaitersSlot,
-    event_loop: GilSlot,
 }
 
-static HOOKS: Hooks = Hooks::new(&["acquire", "release", "_wake_up_first", "_get_loop"]);
+static HOOKS: Hooks = Hooks::new(&["acquire", "release", "_wake_up_first", "_get_loop"], false);
 
 /// Source: CPython `locks.Lock.acquire`.
 ///
@@ -53,7 +47,7 @@ static ENTER: Method = Method {
 static EXIT: Method = Method {
     operation: Operation {
         name: "_ContextManagerMixin.__aexit__",
-        parameters: super::EXIT_PARAMETERS,
+        parameters: EXIT_PARAMETERS,
         resume: exit,
     },
     is_native,
@@ -71,36 +65,33 @@ pub fn add_to(module: &Bound<'_, PyModule>, asyncio_locks: &Bound<'_, PyAny>) ->
 }
 
 fn is_native(object: &Bound<'_, PyAny>) -> bool {
-    object.cast::<Lock>().is_ok_and(|lock| lock.get().is_native(object.py()))
+    object.cast::<Lock>().is_ok_and(Lock::is_native)
 }
 
 fn acquire<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<Step<'py>> {
     let owner = view.owner()?;
-    let lock = owner.cast::<Lock>()?;
-    if Lock::take(lock, view, resumed)? {
-        return Ok(Step::Return(PyBool::new(view.py(), true).to_owned().into_any()));
-    }
-    Ok(Step::Park)
+    let is_taken = Lock::take(owner.cast()?, view, resumed)?;
+    Ok(if is_taken { returned_true(view.py()) } else { Step::Park })
 }
 
 fn enter<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<Step<'py>> {
     let owner = view.owner()?;
-    let lock = owner.cast::<Lock>()?;
-    Ok(if Lock::take(lock, view, resumed)? { nothing(view.py()) } else { Step::Park })
+    let is_taken = Lock::take(owner.cast()?, view, resumed)?;
+    Ok(if is_taken { returned_none(view.py()) } else { Step::Park })
 }
 
 fn exit<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<Step<'py>> {
-    let owner = view.owner()?;
     if let Resumed::Error(error) = resumed {
         return Err(error);
     }
-    owner.cast::<Lock>()?.get().unlock(view.py())?;
-    Ok(nothing(view.py()))
+    let owner = view.owner()?;
+    Lock::give(owner.cast()?)?;
+    Ok(returned_none(view.py()))
 }
 
 impl Lock {
-    pub fn is_native(&self, py: Python<'_>) -> bool {
-        self.is_native.get(py)
+    pub fn is_native(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().is_native(slf.py())
     }
 
     pub fn is_locked(&self, py: Python<'_>) -> bool {
@@ -117,51 +108,54 @@ impl Lock {
         resumed: Resumed<'_>,
     ) -> PyResult<bool> {
         let py = slf.py();
-        let lock = slf.get();
         match resumed {
             Resumed::Start => {
-                if !lock.is_open(py)? {
-                    bind_loop(slf.as_any(), &lock.event_loop)?;
-                    lock.waiters.push(view.object())?;
+                if !Self::is_open(slf)? {
+                    Primitive::enqueue(slf.as_super(), view)?;
                     return Ok(false);
                 }
             }
-            Resumed::Value(_none) => lock.waiters.remove(view.object()),
+            Resumed::Value(_none) => slf.as_super().get().dequeue(view),
             Resumed::Error(error) => {
-                lock.waiters.remove(view.object());
-                if is_cancellation(&error, py)? && !lock.locked.get(py) {
-                    lock.wake_first(py)?;
+                slf.as_super().get().dequeue(view);
+                if is_cancellation(&error, py)? && !slf.get().locked.get(py) {
+                    Self::wake_first(slf)?;
                 }
                 return Err(error);
             }
         }
-        lock.locked.set(py, true);
+        slf.get().locked.set(py, true);
         Ok(true)
     }
 
     /// Whether a newcomer may have it: jumping the queue is right only when nobody in it wants the lock any more.
-    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.locked.get(py) {
+    fn is_open(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        if slf.get().locked.get(py) {
             return Ok(false);
         }
-        match self.waiters.get(py) {
+        match slf.as_super().get().waiters(py) {
             None => Ok(true),
             Some(waiters) => waiters.get().all_cancelled(py),
         }
     }
 
     /// `release()`.
-    pub fn unlock(&self, py: Python<'_>) -> PyResult<()> {
-        if !self.locked.get(py) {
+    ///
+    /// # Errors
+    /// `RuntimeError` when it is not locked.
+    pub fn give(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !slf.get().locked.get(py) {
             return Err(PyRuntimeError::new_err("Lock is not acquired."));
         }
-        self.locked.set(py, false);
-        self.wake_first(py)
+        slf.get().locked.set(py, false);
+        Self::wake_first(slf)
     }
 
-    fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
-        match self.waiters.get(py) {
-            Some(waiters) => waiters.get().wake_first(py),
+    fn wake_first(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.as_super().get().waiters(slf.py()) {
+            Some(waiters) => waiters.get().wake_first(slf.py()),
             None => Ok(()),
         }
     }
@@ -176,13 +170,9 @@ impl Lock {
         class: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        Ok(Self {
-            locked: GilFlag::new(false),
-            is_native: GilFlag::new(HOOKS.are_inherited(class)?),
-            waiters: WaitersSlot::default(),
-            event_loop: GilSlot::default(),
-        })
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let lock = Self { locked: GilFlag::new(false) };
+        Ok(PyClassInitializer::from(Primitive::new(class, &HOOKS)?).add_subclass(lock))
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -193,10 +183,10 @@ impl Lock {
     ) -> PyResult<()> {
         let py = slf.py();
         if !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-            return super::inherited_init::<Self>(slf.as_any(), args, kwargs);
+            return inherited_init(&py.get_type::<Self>(), slf, args, kwargs);
         }
         slf.get().locked.set(py, false);
-        slf.get().waiters.clear(py);
+        slf.as_super().get().reset(py);
         Ok(())
     }
 
@@ -206,27 +196,11 @@ impl Lock {
     }
 
     /// Release a lock: the first who waits is woken. `RuntimeError` when it is not locked.
-    fn release<'py>(slf: &Bound<'py, Self>) -> PyResult<()> {
-        let py = slf.py();
-        if slf.get().is_native(py) {
-            return slf.get().unlock(py);
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if Self::is_native(slf) {
+            return Self::give(slf);
         }
-        inherited(&py.get_type::<Self>(), slf, "release")?.call0().map(drop)
-    }
-
-    fn __setattr__(
-        slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        if HOOKS.contain(name) {
-            slf.get().is_native.set(slf.py(), false);
-        }
-        set_attribute(slf, name, Some(value))
-    }
-
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        set_attribute(slf, name, None)
+        inherited(&slf.py().get_type::<Self>(), slf, "release")?.call0().map(drop)
     }
 
     #[getter(_locked)]
@@ -238,35 +212,5 @@ impl Lock {
     fn assign_locked(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.locked.set(value.py(), value.is_truthy()?);
         Ok(())
-    }
-
-    #[getter(_waiters)]
-    fn show_waiters<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Waiters>> {
-        self.waiters.get(py)
-    }
-
-    #[setter(_waiters)]
-    fn assign_waiters(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.waiters.assign(value)
-    }
-
-    #[getter(_loop)]
-    fn show_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.event_loop.get(py)
-    }
-
-    #[setter(_loop)]
-    fn assign_loop(&self, value: Bound<'_, PyAny>) {
-        super::assign_loop(&self.event_loop, value);
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.waiters.traverse(&visit)?;
-        self.event_loop.traverse(&visit)
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        self.waiters.clear(py);
-        drop(self.event_loop.take(py));
     }
 }

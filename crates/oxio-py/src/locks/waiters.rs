@@ -92,8 +92,9 @@ impl WaitersSlot {
 }
 
 impl Waiters {
-    fn at<'py>(&self, py: Python<'py>, index: usize) -> Option<Bound<'py, PyAny>> {
-        self.queue.borrow(py).get(index).map(|waiter| waiter.bind(py).clone())
+    /// The one at this place, from the first on.
+    pub fn at<'py>(&self, py: Python<'py>, index: usize) -> Option<Waiter<'py>> {
+        self.queue.borrow(py).get(index).map(|waiter| Waiter(waiter.bind(py).clone()))
     }
 
     fn take(&self, waiter: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
@@ -110,7 +111,7 @@ impl Waiters {
     pub fn all_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
         let mut index = 0;
         while let Some(waiter) = self.at(py, index) {
-            if !is_cancelled(&waiter)? {
+            if !waiter.is_cancelled()? {
                 return Ok(false);
             }
             index += 1;
@@ -121,8 +122,8 @@ impl Waiters {
     /// Wakes the first, if it is not on its way already.
     pub fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
         match self.at(py, 0) {
-            Some(waiter) => wake(&waiter, true).map(drop),
-            None => Ok(()),
+            Some(waiter) if !waiter.is_done()? => waiter.wake(true),
+            _ => Ok(()),
         }
     }
 
@@ -130,31 +131,41 @@ impl Waiters {
     pub fn wake_all(&self, py: Python<'_>) -> PyResult<()> {
         let mut index = 0;
         while let Some(waiter) = self.at(py, index) {
-            wake(&waiter, true)?;
+            if !waiter.is_done()? {
+                waiter.wake(true)?;
+            }
             index += 1;
         }
         Ok(())
     }
 }
 
-fn is_cancelled(waiter: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match AwaitableView::of(waiter) {
-        Some(view) => Ok(view.is_cancelled()),
-        None => waiter.call_method0(interned!(waiter.py(), "cancelled"))?.is_truthy(),
-    }
-}
+/// One who waits: a parked awaitable, or a future that asyncio's own function has put there.
+pub struct Waiter<'py>(Bound<'py, PyAny>);
 
-/// Wakes a waiter that still waits, a foreign one with `result`. False when it is woken or cancelled already.
-fn wake(waiter: &Bound<'_, PyAny>, result: bool) -> PyResult<bool> {
-    if let Some(view) = AwaitableView::of(waiter) {
-        return view.wake();
+impl Waiter<'_> {
+    pub fn is_cancelled(&self) -> PyResult<bool> {
+        match AwaitableView::of(&self.0) {
+            Some(view) => Ok(view.is_cancelled()),
+            None => self.0.call_method0(interned!(self.0.py(), "cancelled"))?.is_truthy(),
+        }
     }
-    let py = waiter.py();
-    if waiter.call_method0(interned!(py, "done"))?.is_truthy()? {
-        return Ok(false);
+
+    /// Whether it is on its way already, woken or cancelled.
+    pub fn is_done(&self) -> PyResult<bool> {
+        match AwaitableView::of(&self.0) {
+            Some(view) => Ok(view.is_done()),
+            None => self.0.call_method0(interned!(self.0.py(), "done"))?.is_truthy(),
+        }
     }
-    waiter.call_method1(interned!(py, "set_result"), (result,))?;
-    Ok(true)
+
+    /// Wakes it; a future gets this result.
+    pub fn wake(&self, result: bool) -> PyResult<()> {
+        match AwaitableView::of(&self.0) {
+            Some(view) => view.wake().map(drop),
+            None => self.0.call_method1(interned!(self.0.py(), "set_result"), (result,)).map(drop),
+        }
+    }
 }
 
 /// As much of a deque as asyncio's own functions and those who look on use.
@@ -171,7 +182,9 @@ impl Waiters {
     fn __getitem__<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyAny>> {
         let index = if index < 0 { index + self.len(py).cast_signed() } else { index };
         let waiter = usize::try_from(index).ok().and_then(|index| self.at(py, index));
-        waiter.ok_or_else(|| PyIndexError::new_err("deque index out of range"))
+        waiter
+            .map(|waiter| waiter.0)
+            .ok_or_else(|| PyIndexError::new_err("deque index out of range"))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
