@@ -18,7 +18,7 @@ from oxio._oxio import __version__
 from oxio.events import EventLoop, new_event_loop
 from oxio.futures import Future
 from oxio.installation import install, uninstall
-from oxio.locks import BoundedSemaphore, Event, Lock, Semaphore
+from oxio.locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from oxio.runners import Runner, run
 from oxio.tasks import Task
 

@@ -9,7 +9,13 @@ from asyncio import locks as _locks
 from asyncio.locks import *
 
 from oxio import _oxio
-from oxio.statistics import EventStatistics, LockStatistics, SemaphoreStatistics
+from oxio.statistics import (
+    BarrierStatistics,
+    ConditionStatistics,
+    EventStatistics,
+    LockStatistics,
+    SemaphoreStatistics,
+)
 
 __all__ = _locks.__all__
 
@@ -47,6 +53,20 @@ class Event(_oxio.Event, _locks.Event):
         return EventStatistics(self._value, len(self._waiters))
 
 
+class Condition(_oxio.Condition, _locks.Condition):
+    __doc__ = _locks.Condition.__doc__
+
+    def __init__(self, lock=None):
+        super().__init__(Lock() if lock is None else lock)
+
+    def __getstate__(self):
+        return _state(self, "_lock", "_waiters", "_loop")
+
+    def statistics(self) -> ConditionStatistics:
+        """Whether the lock is held, and how many wait for a notification."""
+        return ConditionStatistics(self.locked(), len(self._waiters))
+
+
 class Semaphore(_oxio.Semaphore, _locks.Semaphore):
     __doc__ = _locks.Semaphore.__doc__
 
@@ -63,6 +83,18 @@ class BoundedSemaphore(_oxio.BoundedSemaphore, Semaphore, _locks.BoundedSemaphor
 
     def __getstate__(self):
         return _state(self, "_bound_value", "_value", "_waiters", "_loop")
+
+
+class Barrier(_locks.Barrier):
+    __doc__ = _locks.Barrier.__doc__
+
+    def __init__(self, parties):
+        super().__init__(parties)
+        self._cond = Condition()
+
+    def statistics(self) -> BarrierStatistics:
+        """How many it takes, how many have come, and whether it fills, drains, is reset or broken."""
+        return BarrierStatistics(self.parties, self.n_waiting, self._state.value)
 
 
 def __getattr__(name: str) -> object:

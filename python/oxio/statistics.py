@@ -22,3 +22,18 @@ class SemaphoreStatistics(NamedTuple):
 
     value: float
     waiters: int
+
+
+class ConditionStatistics(NamedTuple):
+    """`locked` is its lock; `waiters` wait for a notification, not for the lock."""
+
+    locked: bool
+    waiters: int
+
+
+class BarrierStatistics(NamedTuple):
+    """`state` is "filling", "draining", "resetting" or "broken"."""
+
+    parties: int
+    waiters: int
+    state: str

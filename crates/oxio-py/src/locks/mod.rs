@@ -1,4 +1,4 @@
-//! Locks: `Lock`, `Event`, `Semaphore`, `BoundedSemaphore`.
+//! Locks: `Lock`, `Event`, `Condition`, `Semaphore`, `BoundedSemaphore`.
 //!
 //! Each class holds the state of asyncio's class of that name, which stands behind it in the method resolution order,
 //! and shows it under asyncio's names (`_locked`, `_waiters`, `_loop`, …). What is asked for and is there costs no
@@ -7,6 +7,7 @@
 //!
 //! Thread: the loop's.
 
+mod condition;
 mod event;
 mod lock;
 mod method;
@@ -34,6 +35,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<primitive::Primitive>()?;
     lock::add_to(module, &asyncio_locks)?;
     event::add_to(module, &asyncio_locks)?;
+    condition::add_to(module, &asyncio_locks)?;
     semaphore::add_to(module, &asyncio_locks)
 }
 

@@ -127,12 +127,24 @@ impl Waiters {
         }
     }
 
-    /// Wakes all, from the first on.
+    /// Wakes all who still wait, from the first on.
     pub fn wake_all(&self, py: Python<'_>) -> PyResult<()> {
+        self.wake(py, usize::MAX, true)
+    }
+
+    /// Wakes `count` of those who still wait, from the first on.
+    pub fn wake_some(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        self.wake(py, count, false)
+    }
+
+    fn wake(&self, py: Python<'_>, mut count: usize, result: bool) -> PyResult<()> {
         let mut index = 0;
-        while let Some(waiter) = self.at(py, index) {
+        while count > 0
+            && let Some(waiter) = self.at(py, index)
+        {
             if !waiter.is_done()? {
-                waiter.wake(true)?;
+                waiter.wake(result)?;
+                count -= 1;
             }
             index += 1;
         }
