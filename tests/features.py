@@ -24,6 +24,9 @@ ALL_ERRORS = has_parameter(BaseEventLoop.create_connection, "all_errors")
 KEEP_ALIVE = has_parameter(BaseEventLoop.create_server, "keep_alive")
 CLOSE_CLIENTS = hasattr(asyncio.Server, "close_clients")
 CLEANUP_SOCKET = has_parameter(asyncio.SelectorEventLoop.create_unix_server, "cleanup_socket")
+CALL_GRAPHS = hasattr(asyncio, "capture_call_graph")
+RUNS_AWAITABLES = hasattr(asyncio.runners, "inspect")
+"""`run()` and `Runner.run()` take any awaitable: the module needs `inspect` for nothing else."""
 EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
 
 

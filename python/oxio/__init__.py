@@ -13,13 +13,17 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import events, futures, locks, policies, runners, statistics, tasks
+from oxio import eager, events, exceptions, futures, graph, locks, policies, runners, servers, statistics, tasks
 from oxio._oxio import __version__
+from oxio.eager import create_eager_task_factory, eager_task_factory
 from oxio.events import EventLoop, new_event_loop
+from oxio.exceptions import QueueShutDown
 from oxio.futures import Future
+from oxio.graph import *
 from oxio.installation import install, uninstall
 from oxio.locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from oxio.runners import Runner, run
+from oxio.servers import Server
 from oxio.tasks import Task
 
 SelectorEventLoop = EventLoop
@@ -27,15 +31,16 @@ SelectorEventLoop = EventLoop
 __all__ = ["install", "uninstall"]
 __all__ += _asyncio.__all__
 
-if _sys.version_info >= (3, 12):
-    from oxio.tasks import eager_task_factory
+# What this version's asyncio lacks.
+if _sys.version_info < (3, 12):
+    __all__ += ["TaskGroup", "create_eager_task_factory", "eager_task_factory"]
 if _sys.version_info < (3, 13):
-    __all__ += ["EventLoop"]
+    __all__ += ["EventLoop", "QueueShutDown"]
 if _sys.version_info < (3, 14):
     from oxio.policies import EventLoopPolicy, get_event_loop
 
     DefaultEventLoopPolicy = EventLoopPolicy
-    __all__ += ["EventLoopPolicy"]
+    __all__ += ["EventLoopPolicy", *graph.__all__]
 
 
 def __getattr__(name: str) -> object:

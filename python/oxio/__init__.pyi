@@ -92,7 +92,6 @@ from asyncio import base_subprocess as base_subprocess
 from asyncio import base_tasks as base_tasks
 from asyncio import constants as constants
 from asyncio import coroutines as coroutines
-from asyncio import exceptions as exceptions
 from asyncio import format_helpers as format_helpers
 from asyncio import locks as locks
 from asyncio import log as log
@@ -110,15 +109,29 @@ from asyncio import timeouts as timeouts
 from asyncio import trsock as trsock
 from asyncio import unix_events as unix_events
 
+from oxio import eager as eager
 from oxio import events as events
+from oxio import exceptions as exceptions
 from oxio import futures as futures
+from oxio import graph as graph
 from oxio import policies as policies
 from oxio import runners as runners
+from oxio import servers as servers
 from oxio import tasks as tasks
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
+from oxio.eager import create_eager_task_factory as create_eager_task_factory
+from oxio.eager import eager_task_factory as eager_task_factory
 from oxio.events import EventLoop as EventLoop
 from oxio.events import new_event_loop as new_event_loop
+from oxio.exceptions import QueueShutDown as QueueShutDown
+from oxio.graph import FrameCallGraphEntry as FrameCallGraphEntry
+from oxio.graph import FutureCallGraph as FutureCallGraph
+from oxio.graph import capture_call_graph as capture_call_graph
+from oxio.graph import format_call_graph as format_call_graph
+from oxio.graph import future_add_to_awaited_by as future_add_to_awaited_by
+from oxio.graph import future_discard_from_awaited_by as future_discard_from_awaited_by
+from oxio.graph import print_call_graph as print_call_graph
 from oxio.installation import install as install
 from oxio.installation import uninstall as uninstall
 from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
@@ -146,7 +159,9 @@ __all__ = [
     "DatagramTransport",
     "Event",
     "EventLoop",
+    "FrameCallGraphEntry",
     "Future",
+    "FutureCallGraph",
     "Handle",
     "IncompleteReadError",
     "InvalidStateError",
@@ -158,6 +173,7 @@ __all__ = [
     "Queue",
     "QueueEmpty",
     "QueueFull",
+    "QueueShutDown",
     "ReadTransport",
     "Runner",
     "SelectorEventLoop",
@@ -170,6 +186,7 @@ __all__ = [
     "SubprocessProtocol",
     "SubprocessTransport",
     "Task",
+    "TaskGroup",
     "Timeout",
     "TimeoutError",
     "TimerHandle",
@@ -183,11 +200,17 @@ __all__ = [
     "_unregister_task",
     "all_tasks",
     "as_completed",
+    "capture_call_graph",
+    "create_eager_task_factory",
     "create_subprocess_exec",
     "create_subprocess_shell",
     "create_task",
     "current_task",
+    "eager_task_factory",
     "ensure_future",
+    "format_call_graph",
+    "future_add_to_awaited_by",
+    "future_discard_from_awaited_by",
     "gather",
     "get_event_loop",
     "get_event_loop_policy",
@@ -199,6 +222,7 @@ __all__ = [
     "new_event_loop",
     "open_connection",
     "open_unix_connection",
+    "print_call_graph",
     "run",
     "run_coroutine_threadsafe",
     "set_event_loop",
@@ -216,41 +240,8 @@ __all__ = [
     "wrap_future",
 ]
 
-if sys.version_info >= (3, 12):
-    from asyncio import (
-        create_eager_task_factory,
-        eager_task_factory,
-    )
-
-    __all__ += ["TaskGroup", "create_eager_task_factory", "eager_task_factory"]
-if sys.version_info >= (3, 13):
-    from asyncio import (
-        QueueShutDown,
-    )
-
-    __all__ += ["QueueShutDown"]
 if sys.version_info >= (3, 14):
-    from asyncio import (
-        FrameCallGraphEntry,
-        FutureCallGraph,
-        capture_call_graph,
-        format_call_graph,
-        future_add_to_awaited_by,
-        future_discard_from_awaited_by,
-        print_call_graph,
-    )
-    from asyncio import graph as graph
     from asyncio import tools as tools
-
-    __all__ += [
-        "FrameCallGraphEntry",
-        "FutureCallGraph",
-        "capture_call_graph",
-        "format_call_graph",
-        "future_add_to_awaited_by",
-        "future_discard_from_awaited_by",
-        "print_call_graph",
-    ]
 if sys.version_info < (3, 14):
     from asyncio import (
         AbstractChildWatcher,

@@ -70,6 +70,10 @@ impl Parameters {
         keywords: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Option<Bindings<'py>>> {
         let named = keywords.map_or(0, PyTupleMethods::len);
+        if named == 0 && self.is_method && args.len() == 1 && self.required == 0 {
+            // The usual call: `lock.acquire()`.
+            return Ok(Some(Bindings { owner: Some(args[0].clone()), rest: [const { None }; 3] }));
+        }
         let (by_position, by_name) = args.split_at(args.len() - named);
         let (owner, by_position) = match by_position.split_first() {
             Some((owner, rest)) if self.is_method => (Some(owner.clone()), rest),

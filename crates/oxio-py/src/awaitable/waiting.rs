@@ -92,7 +92,6 @@ impl<'py> AwaitableView<'_, 'py> {
         }
         state.wait.set(py, wait);
         if let Some(task) = state.task.take(py) {
-            let task = task.into_bound(py);
             let event_loop = FutureView::of(&task, Imports::of(py)?.c_future.bind(py))
                 .and_then(FutureView::event_loop);
             let Some(event_loop) = event_loop.as_ref().and_then(|found| found.cast::<Loop>().ok())
@@ -103,7 +102,7 @@ impl<'py> AwaitableView<'_, 'py> {
             self.push_wake(event_loop, task.unbind());
         }
         if let Some(callbacks) = state.callbacks.take(py) {
-            for pair in callbacks.bind(py).cast::<PyList>()?.iter() {
+            for pair in callbacks.cast::<PyList>()?.iter() {
                 let (callback, context): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
                 self.schedule(&callback, &context)?;
             }

@@ -1,7 +1,8 @@
-//! Functions over awaitables: `sleep`.
+//! Functions over awaitables: `sleep`, `gather`.
 //!
 //! Thread: the loop's.
 
+mod gather;
 mod sleep;
 
 use pyo3::prelude::*;
@@ -13,5 +14,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let tasks = py.import("asyncio.tasks")?;
     let sleep = coroutine_function(&tasks.getattr("sleep")?, "oxio.tasks", &sleep::SLEEP)?;
-    module.add("sleep", sleep)
+    module.add("sleep", sleep)?;
+    gather::prepare(py)?;
+    module.add_function(wrap_pyfunction!(gather::gather, module)?)
 }

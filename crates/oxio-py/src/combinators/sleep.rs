@@ -49,7 +49,7 @@ fn resume<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<
             if let Some(handle) = state.third.get(py) {
                 cancel_alarm(view, Some(&handle))?;
             }
-            Ok(Step::Return(result.map_or_else(|| py.None(), |result| result).into_bound(py)))
+            Ok(Step::Return(result.unwrap_or_else(|| py.None().into_bound(py))))
         }
         Resumed::Error(error) => {
             if state.number.get(py) == ALARM_SET {
@@ -69,7 +69,10 @@ fn is_positive(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
         return Ok(delay.value() > 0.0);
     }
     if let Ok(delay) = delay.cast_exact::<PyInt>() {
-        return delay.gt(0);
+        return match delay.extract::<i64>() {
+            Ok(delay) => Ok(delay > 0),
+            Err(_too_long) => delay.gt(0),
+        };
     }
     // asyncio asks `delay <= 0` first, in Python.
     if delay.le(0)? {

@@ -30,6 +30,7 @@ impl Loop {
         let native = Native {
             call_soon: inherited("call_soon")?,
             timers: inherited("time")? && inherited("call_at")?,
+            create_task: inherited("create_task")?,
             run_once: inherited("_run_once")?,
         };
         Self::create(py, native)
@@ -192,10 +193,9 @@ impl Loop {
         self.abandon_reactor(py);
     }
 
-    /// How many tasks are not done.
-    #[getter]
-    fn _pending_tasks(&self, py: Python<'_>) -> usize {
-        self.pending.borrow(py).len()
+    /// The tasks that are not done.
+    fn _pending_tasks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.pending.borrow(py).iter().map(|task| task.clone_ref(py)).collect()
     }
 
     #[getter(_closed)]

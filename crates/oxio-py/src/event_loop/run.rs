@@ -187,7 +187,7 @@ fn subject(py: Python<'_>, runnable: &Runnable) -> Py<PyAny> {
         | Runnable::StepError { task, .. }
         | Runnable::Wake { task, .. } => task.clone_ref(py),
         Runnable::Callback { callback, .. } => callback.clone_ref(py),
-        Runnable::Native { object, .. } => object.clone_ref(py),
+        Runnable::Done { object, .. } | Runnable::Native { object, .. } => object.clone_ref(py),
         Runnable::Io { source, .. } => source.object.clone_ref(py),
     }
 }
@@ -230,6 +230,21 @@ fn run_now(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
                 handle.call_method0(interned!(py, "_run"))?;
             }
             Ok(())
+        }
+        Runnable::Done { object, future, call } => {
+            leave_current(event_loop)?;
+            let (object, future) = (object.into_bound(py), future.into_bound(py));
+            match call(&object, &future) {
+                Ok(nothing) => {
+                    drop(nothing.into_bound(py));
+                    Ok(())
+                }
+                Err(error) => {
+                    let args = PyTuple::new(py, [&future])?;
+                    let handle = new_handle(event_loop, &object, &args, None)?;
+                    report(event_loop, &handle, error)
+                }
+            }
         }
         Runnable::Native { object, call } => {
             leave_current(event_loop)?;

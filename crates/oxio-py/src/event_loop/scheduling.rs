@@ -12,7 +12,7 @@ use crate::handle::{new_handle, new_timer};
 use crate::interop::imports::{Imports, Replaceable, interned};
 use crate::interop::layout::hide_from_collector;
 use crate::scheduler::{Loop, Runnable};
-use crate::task::{NewTask, new_task, task_class};
+use crate::task::{NewTask, native_start, new_task};
 
 /// `call_soon(callback, *args, context=None)`.
 pub fn call_soon<'py>(
@@ -154,20 +154,9 @@ pub fn create_task<'py>(
     let state = event_loop.get();
     state.check_closed(py)?;
     let imports = Imports::of(py)?;
-    let factory = state.task_factory.borrow(py).as_ref().map(|factory| factory.bind(py).clone());
-    let eager_start = match &factory {
-        None => false,
-        // asyncio's own eager factory makes tasks of CPython's class: ours start eagerly as well.
-        Some(factory)
-            if imports.eager_task_factory.as_ref().is_some_and(|eager| factory.is(eager)) =>
-        {
-            true
-        }
-        Some(_) => return stock_create_task(event_loop, coro, kwargs),
-    };
-    if !imports.is_native_in_use(Replaceable::Task, &task_class(py)?)? {
+    let Some(eager_start) = native_start(event_loop)? else {
         return stock_create_task(event_loop, coro, kwargs);
-    }
+    };
     let mut new = NewTask { coro, name: None, context: None, eager_start };
     for (key, value) in kwargs.into_iter().flat_map(PyDictMethods::iter) {
         let value = Some(value).filter(|value| !value.is_none());
@@ -175,7 +164,7 @@ pub fn create_task<'py>(
             new.name = value;
         } else if key.eq("context")? {
             new.context = value;
-        } else if key.eq("eager_start")? && imports.create_task_takes_eager_start {
+        } else if key.eq("eager_start")? {
             // `eager_start=None` means the factory's choice, which is this one.
             if let Some(value) = value {
                 new.eager_start = value.is_truthy()?;
@@ -193,7 +182,7 @@ pub fn create_task<'py>(
 /// `create_future()`.
 pub fn create_future<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    if !Imports::of(py)?.is_native_in_use(Replaceable::Future, &future_class(py)?)? {
+    if !Imports::of(py)?.is_native_in_use(Replaceable::Future, future_class(py)?)? {
         let base = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?;
         return base.call_method1(interned!(py, "create_future"), (event_loop,));
     }

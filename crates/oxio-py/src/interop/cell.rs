@@ -89,12 +89,14 @@ impl GilSlot {
         self.peek().is_none()
     }
 
-    pub fn set(&self, object: Bound<'_, PyAny>) -> Option<Py<PyAny>> {
-        self.0.replace(Some(object.unbind()))
+    pub fn set<'py>(&self, object: Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        let py = object.py();
+        // As `Bound`: dropping a `Py` looks whether the thread is attached.
+        self.0.replace(Some(object.unbind())).map(|held| held.into_bound(py))
     }
 
-    pub fn take(&self, _py: Python<'_>) -> Option<Py<PyAny>> {
-        self.0.take()
+    pub fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.0.take().map(|held| held.into_bound(py))
     }
 
     /// What it holds, borrowed: for slots of the interpreter, which have no token. NULL when empty.

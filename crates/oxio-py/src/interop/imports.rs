@@ -37,8 +37,6 @@ pub struct Imports {
     pub report_callback_error: Py<PyAny>,
     pub report_slow_callback: Py<PyAny>,
     pub layout: layout::Layout,
-    /// Whether `create_task` hands further keywords on to the task: since 3.13.3 and 3.14.
-    pub create_task_takes_eager_start: bool,
     /// The namespaces of `asyncio.tasks` and `asyncio.futures`, where a program may put classes of its own.
     tasks_namespace: Py<PyDict>,
     futures_namespace: Py<PyDict>,
@@ -53,9 +51,9 @@ pub enum Replaceable {
 
 /// Where the running version keeps the current task and the set of all tasks.
 pub enum TaskBook {
-    /// Up to 3.13: `{loop: task}` and the `data` set of a `WeakSet`.
+    /// Up to 3.13: `{loop: task}`, and what enters a task into the weak set.
     #[cfg(not(Py_3_14))]
-    Shared { current: Py<PyDict>, scheduled: Py<pyo3::types::PySet>, register: Py<PyAny> },
+    Shared { current: Py<PyDict>, register: Py<PyAny> },
     /// 3.14: both are fields of the thread, reached by functions.
     #[cfg(Py_3_14)]
     PerThread {
@@ -106,8 +104,6 @@ impl Imports {
         let exceptions = py.import("asyncio.exceptions")?;
         let tasks = py.import("asyncio.tasks")?;
         let support = py.import("oxio._support")?;
-        let create_task =
-            py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_task")?;
         let c_future = native.getattr("Future")?;
         let c_task = native.getattr("Task")?;
         let handle = events.getattr("Handle")?;
@@ -123,10 +119,9 @@ impl Imports {
             future_set_exception: c_future.getattr("set_exception")?.unbind(),
             future_cancel: c_future.getattr("cancel")?.unbind(),
             eager_task_factory: tasks.getattr("eager_task_factory").ok().map(Bound::unbind),
-            tasks: TaskBook::load(&native, &tasks)?,
+            tasks: TaskBook::load(&native)?,
             report_callback_error: support.getattr("report_callback_error")?.unbind(),
             report_slow_callback: support.getattr("report_slow_callback")?.unbind(),
-            create_task_takes_eager_start: takes_any_keyword(&create_task)?,
             tasks_namespace: tasks.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
             futures_namespace: py
                 .import("asyncio.futures")?
@@ -142,28 +137,17 @@ impl Imports {
     }
 }
 
-/// Whether a Python function has a `**kwargs`.
-fn takes_any_keyword(function: &Bound<'_, PyAny>) -> PyResult<bool> {
-    /// `inspect.CO_VARKEYWORDS`.
-    const VARKEYWORDS: u32 = 8;
-    let flags: u32 = function.getattr("__code__")?.getattr("co_flags")?.extract()?;
-    Ok(flags & VARKEYWORDS != 0)
-}
-
 impl TaskBook {
     #[cfg(not(Py_3_14))]
-    fn load(native: &Bound<'_, PyAny>, _tasks: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let scheduled =
-            native.getattr("_scheduled_tasks").or_else(|_| native.getattr("_all_tasks"))?;
+    fn load(native: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self::Shared {
             current: native.getattr("_current_tasks")?.cast_into::<PyDict>()?.unbind(),
             register: native.getattr("_register_task")?.unbind(),
-            scheduled: scheduled.getattr("data")?.cast_into::<pyo3::types::PySet>()?.unbind(),
         })
     }
 
     #[cfg(Py_3_14)]
-    fn load(native: &Bound<'_, PyAny>, _tasks: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn load(native: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self::PerThread {
             swap_current: native.getattr("_swap_current_task")?.unbind(),
             register: native.getattr("_register_task")?.unbind(),
@@ -174,17 +158,12 @@ impl TaskBook {
 
     /// Leaves a pending task to asyncio: its loop was closed and keeps it no longer.
     ///
-    /// Up to 3.13 the reference that oxio put into the weak set has no callback, so nobody would take it out when
-    /// the task dies. Errors cannot matter: the task is only forgotten earlier.
+    /// Errors cannot matter: the task is only forgotten earlier.
     pub fn hand_over(&self, task: &Bound<'_, PyAny>) {
         #[cfg(not(Py_3_14))]
         {
-            let Self::Shared { scheduled, register, .. } = self;
-            let py = task.py();
-            if let Ok(reference) = pyo3::types::PyWeakrefReference::new(task) {
-                let _ = scheduled.bind(py).discard(reference);
-            }
-            let _ = register.bind(py).call1((task,));
+            let Self::Shared { register, .. } = self;
+            let _ = register.bind(task.py()).call1((task,));
         }
         // From 3.14 on the interpreter's own list holds no reference, and a dying task unlinks itself.
         #[cfg(Py_3_14)]

@@ -20,16 +20,11 @@ use pyo3::types::PyType;
 
 use super::call::Sent;
 use super::cell::{GilCell, GilSlot};
-use super::rawtype::{Method, guarded};
+use super::rawtype::{Method, guarded, new_reference};
 use super::stop_iteration::return_value;
 
 /// Freed instances that are kept: at about 150 bytes each less than a megabyte.
 const KEPT: usize = 4096;
-
-unsafe extern "C" {
-    /// Sets the reference count of memory that was used before to one. Exported by every CPython; `object.h`.
-    fn _Py_NewReference(object: *mut ffi::PyObject);
-}
 
 /// What an instance holds, and what it does when the interpreter asks.
 pub trait Held: Sized + 'static {
@@ -94,7 +89,7 @@ pub fn new_instance_of<T: Held>(py: Python<'_>, held: T) -> PyResult<Bound<'_, P
     // written. Either way `weakrefs` and `held` are written before the object is visible to anyone.
     unsafe {
         let object = if let Some(Freed(memory)) = kept {
-            _Py_NewReference(memory.as_ptr());
+            new_reference(memory.as_ptr());
             memory.as_ptr()
         } else {
             let class = class.class.load(Ordering::Relaxed);

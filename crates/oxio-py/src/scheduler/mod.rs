@@ -28,7 +28,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 pub use running::{Running, bind_loop, running_loop, running_native_loop};
-pub use runnable::{IoSource, NativeTimer, Runnable, Timer};
+pub use runnable::{DoneCall, IoSource, NativeTimer, Runnable, Timer};
 pub use watch::{Side, Watched, Watcher};
 
 use crate::errors::os_error;
@@ -73,6 +73,8 @@ pub struct Native {
     pub call_soon: bool,
     /// `time` and `call_at`: timers are made and expire without asking Python.
     pub timers: bool,
+    /// `create_task`: what makes tasks of coroutines makes ours.
+    pub create_task: bool,
     /// `_run_once`: many turns to a call.
     pub run_once: bool,
 }
@@ -365,11 +367,7 @@ impl Registry {
         Some(kept)
     }
 
-    pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Py<PyAny>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Py<PyAny>> {
         self.places.iter().flatten()
     }
 

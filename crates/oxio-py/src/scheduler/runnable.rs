@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 use super::watch::Side;
 use crate::interop::layout::{handle_is_cancelled, show_to_collector, visit_hidden_handle};
 
+/// A function that is told of a done future; what it returns is dropped.
+pub type DoneCall = fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<Py<PyAny>>;
+
 /// An entry of the ready queue. It owns what it will run.
 pub enum Runnable {
     /// A callback that somebody scheduled and may still cancel: an oxio `Handle` or `TimerHandle`.
@@ -21,6 +24,8 @@ pub enum Runnable {
     Wake { task: Py<PyAny>, future: Py<PyAny> },
     /// A done callback of `future`. Nobody can see or cancel it any more, so it needs no handle.
     Callback { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
+    /// A done callback of `future` that is oxio's own, with the object that it belongs to.
+    Done { object: Py<PyAny>, future: Py<PyAny>, call: DoneCall },
     /// A call of ours that nobody can see or cancel: what asyncio would schedule a Python function of its own for.
     Native { object: Py<PyAny>, call: fn(&Bound<'_, PyAny>) -> PyResult<()> },
     /// One side of a socket that a transport watches is ready.
@@ -55,6 +60,10 @@ impl Runnable {
                 visit.call(callback)?;
                 visit.call(future)?;
                 visit.call(context)
+            }
+            Self::Done { object, future, .. } => {
+                visit.call(object)?;
+                visit.call(future)
             }
             Self::Native { object, .. } => visit.call(object),
             Self::Io { source, .. } => source.traverse(visit),

@@ -11,8 +11,9 @@ use pyo3::types::PyDict;
 use super::current::enter_current;
 use super::{task_class, unregister};
 use crate::awaitable::AwaitableView;
-use crate::future::schedule_callbacks;
-use crate::future::{WAKEUP, view as future_view};
+use crate::future::{WAKEUP, plain as plain_future, schedule_callbacks};
+#[cfg(Py_3_14)]
+use crate::future::view as future_view;
 use crate::interop::call::{Sent, in_context, send_none, throw};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
@@ -58,9 +59,7 @@ pub fn wake<'py>(
     }
     forget_awaited_by(future, task)?;
     let py = future.py();
-    let succeeded =
-        |view: &FutureView<'_, '_>| view.state() == State::Finished && !view.has_exception();
-    if is_plain_future(future)? && future_view(future)?.as_ref().is_some_and(succeeded) {
+    if plain_future(future).is_some_and(FutureView::has_succeeded) {
         return step(event_loop, task);
     }
     match future.call_method0(interned!(py, "result")) {
@@ -73,7 +72,7 @@ pub fn wake<'py>(
 pub fn task_wakeup(task: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = task.py();
     let class = task_class(py)?;
-    let event_loop = TaskView::of(task, &class).and_then(|view| view.future().event_loop());
+    let event_loop = TaskView::of(task, class).and_then(|view| view.future().event_loop());
     match event_loop.as_ref().and_then(|event_loop| event_loop.cast::<Loop>().ok()) {
         Some(event_loop) => wake(event_loop, task, future)?,
         None => {
@@ -90,7 +89,7 @@ fn advance<'py>(
 ) -> PyResult<()> {
     let py = event_loop.py();
     let class = task_class(py)?;
-    let Some(view) = TaskView::of(task, &class) else {
+    let Some(view) = TaskView::of(task, class) else {
         return Err(PyRuntimeError::new_err("uninitialized Task object"));
     };
     let error = if view.must_cancel() { Some(cancellation(view, error)?) } else { error };
@@ -257,9 +256,7 @@ fn suspend<'py>(
         refuse(event_loop, view, format!("Task cannot await on itself: {}", repr(value)));
         return Ok(());
     }
-    if is_plain_future(value)?
-        && let Some(future) = future_view(value)?
-    {
+    if let Some(future) = plain_future(value) {
         if !future.belongs_to(event_loop.as_any()) {
             refuse(event_loop, view, different_loop(view, value));
             return Ok(());
@@ -367,7 +364,8 @@ fn new_wakeup<'py>(view: TaskView<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-fn add_done_callback<'py>(
+/// `future.add_done_callback(callback, context=context)`.
+pub fn add_done_callback<'py>(
     future: &Bound<'py, PyAny>,
     callback: &Bound<'py, PyAny>,
     context: &Bound<'py, PyAny>,
@@ -379,18 +377,6 @@ fn add_done_callback<'py>(
     Ok(())
 }
 
-/// Exactly a Future or Task of CPython's or ours: no subclass can have changed its methods.
-fn is_plain_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = object.py();
-    let imports = Imports::of(py)?;
-    let kind = object.get_type();
-    Ok(imports.layout.futures
-        && (kind.is(&crate::future::future_class(py)?)
-            || kind.is(&task_class(py)?)
-            || kind.is(&imports.c_future)
-            || kind.is(&imports.c_task)))
-}
-
 fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
     object.is_instance(&py.import("types")?.getattr("GeneratorType")?)
@@ -398,7 +384,7 @@ fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// 3.14 call graphs: `future` is awaited by `task`.
 #[cfg(Py_3_14)]
-fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     use crate::interop::imports::TaskBook;
     let py = future.py();
     let Some(view) = future_view(future)? else {
@@ -412,7 +398,7 @@ fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResu
 }
 
 #[cfg(Py_3_14)]
-fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     use crate::interop::imports::TaskBook;
     let py = future.py();
     let Some(view) = future_view(future)? else {
@@ -427,12 +413,12 @@ fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyRe
 
 #[cfg(not(Py_3_14))]
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on 3.14")]
-fn note_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn note_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
 #[cfg(not(Py_3_14))]
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on 3.14")]
-fn forget_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn forget_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }

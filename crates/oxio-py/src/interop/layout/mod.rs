@@ -24,7 +24,7 @@ use std::ptr;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-pub use future::{FUTURE_SIZE, FutureView, State};
+pub use future::{FUTURE_SIZE, dies_quietly, FutureView, KnownClasses, State};
 pub use handle::{
     HANDLE_SIZE, HANDLE_SLOTS, HandleView, TIMER_HANDLE_SIZE, TIMER_HANDLE_SLOTS, TimerHandleView,
     handle_is_cancelled, hide_from_collector, show_to_collector, visit_hidden_handle,
@@ -67,6 +67,11 @@ unsafe fn put<'py>(
         let old = field.replace(value.into_ptr());
         Bound::from_owned_ptr_or_opt(py, old)
     }
+}
+
+/// Whether the class of `object` is exactly `class`.
+pub fn is_exactly(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> bool {
+    ptr::eq(object.get_type_ptr().cast(), class.as_ptr())
 }
 
 /// `isinstance` by the type's real bases, without `__class__` and `__instancecheck__`.
