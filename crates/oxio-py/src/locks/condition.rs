@@ -213,14 +213,14 @@ impl<'py> Wait<'_, 'py> {
         let state = self.view.state();
         if let Some(cancellation) = state.third.take(py) {
             let cancellation = if Version::of(py)?.condition_keeps_cancellation {
-                cancellation.into_bound(py)
+                cancellation
             } else {
                 Imports::of(py)?.cancelled_error.bind(py).call0()?
             };
             return self.fail(PyErr::from_value(cancellation));
         }
         match state.second.take(py) {
-            Some(error) => self.fail_with(PyErr::from_value(error.into_bound(py))),
+            Some(error) => self.fail_with(PyErr::from_value(error)),
             None => Ok(true),
         }
     }
