@@ -29,6 +29,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Handle", handle::handle_class(py)?)?;
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
+    module.add_function(wrap_pyfunction!(task::know_eager_factory, module)?)?;
     combinators::add_to(module)?;
     locks::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
