@@ -234,7 +234,7 @@ unsafe extern "C" fn next<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::PyObjec
     match held.send(&slf, &py.None().into_bound(py)) {
         Sent::Yielded(value) => value.into_ptr(),
         Sent::Returned(value) => {
-            return_value(value);
+            return_value(&value);
             ptr::null_mut()
         }
         Sent::Raised(error) => {

@@ -11,12 +11,12 @@ use pyo3::prelude::*;
 
 /// Sets what the interpreter expects from an iterator that returns `value`: nothing at all for None, else
 /// `StopIteration(value)`.
-pub fn return_value(value: Bound<'_, PyAny>) {
+pub fn return_value(value: &Bound<'_, PyAny>) {
     if value.is_none() {
         return;
     }
     #[cfg(Py_3_12)]
-    if kept::raise_again(&value) {
+    if kept::raise_again(value) {
         return;
     }
     // SAFETY: attached; the type is alive. Errors (no memory) stay set.

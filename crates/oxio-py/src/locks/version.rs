@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 /// Found once.
+#[expect(clippy::struct_excessive_bools, reason = "differences that came one by one")]
 pub struct Version {
     /// Who gets a slot, or fails to, wakes as many as there are free slots; before 3.13 one, or none when it is
     /// cancelled without a slot. Source: gh-111693.

@@ -99,6 +99,10 @@ impl Waiters {
 
     fn take(&self, waiter: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
         let mut queue = self.queue.borrow(waiter.py());
+        // Mostly it is the first: who was woken runs in the order of the queue.
+        if queue.front().is_some_and(|first| first.is(waiter)) {
+            return queue.pop_front();
+        }
         let index = queue.iter().position(|other| other.is(waiter))?;
         queue.remove(index)
     }
