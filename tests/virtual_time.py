@@ -12,8 +12,10 @@ for the time around every callback then.
 import asyncio
 import functools
 import heapq
+import inspect
 import os
 import sys
+import textwrap
 
 
 class _VirtualTime:
@@ -89,6 +91,20 @@ def run_in_virtual_time(loop_module, main):
     """`asyncio.run` in virtual time. Fails when `main` leaves a task behind."""
     with asyncio.Runner(loop_factory=lambda: new_virtual_loop(loop_module)) as runner:
         return runner.run(_and_nobody_is_left(main))
+
+
+def run_example(loop_module, described):
+    """Runs `main()` of the example in a docstring, in virtual time. Returns the seconds that it took by its clock."""
+    example = textwrap.dedent(inspect.getdoc(described).partition("\nExample:\n")[2])
+    names = {"oxio": sys.modules["oxio"]}
+    exec(example, names)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        await names["main"]()
+        return loop.time() - loop.START
+
+    return run_in_virtual_time(loop_module, main())
 
 
 async def _and_nobody_is_left(main):

@@ -12,7 +12,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from typing import Any, Generic, TypeVar, overload
 
 import oxio
@@ -68,6 +76,8 @@ def map_concurrent(
     Thread: the loop's; one task at a time, as for any async generator.
 
     Example:
+        import contextlib
+
         async def double(number: int) -> int:
             await oxio.sleep(0.1)
             return 2 * number

@@ -96,11 +96,11 @@ class RateLimiter:
             RuntimeError: The limiter was used on another loop before.
 
         Example:
-            limiter = oxio.RateLimiter(1_000_000, burst=65_536)  # a megabyte a second
+            bytes_per_second = oxio.RateLimiter(1_000_000, burst=65_536)
 
-            async def send(writer: oxio.StreamWriter, data: bytes) -> None:
-                await limiter.acquire(len(data))
-                writer.write(data)
+            async def main() -> None:
+                for _ in range(20):
+                    await bytes_per_second.acquire(50_000)  # 0.93 seconds in all
         """
         if not 1 <= n <= self._burst:
             raise ValueError(f"n must be between 1 and burst ({self._burst}), not {n!r}")

@@ -62,6 +62,8 @@ def retry(
 ) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
 @overload
 def retry(
+    func: None = None,
+    /,
     *,
     attempts: int | None = 3,
     on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool] = Exception,
@@ -121,9 +123,17 @@ def retry(
     Thread: no state is shared between calls, so that of the caller's loop.
 
     Example:
-        @oxio.retry(on=OSError, attempts=5, attempt_timeout=2.0)
-        async def connect(host: str) -> tuple[oxio.StreamReader, oxio.StreamWriter]:
-            return await oxio.open_connection(host, 80)
+        answers = iter([ConnectionResetError(), TimeoutError(), "page"])
+
+        @oxio.retry(on=(ConnectionError, TimeoutError), attempts=5, attempt_timeout=2.0)
+        async def fetch() -> str:
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def main() -> None:
+            print(await fetch())  # page, after up to 0.3 seconds
     """
     for name, value in (("delay", delay), ("max_delay", max_delay)):
         if not 0 <= value < math.inf:
@@ -204,11 +214,7 @@ class _Policy:
                     return await awaitable
             except Exception as error:
                 timed_out = scope.expired() and isinstance(error, TimeoutError)
-                gives_up = (
-                    number >= self.attempts
-                    or (timed_out and when == deadline)
-                    or not (timed_out or self.is_worth_it(error))
-                )
+                gives_up = number >= self.attempts or not (timed_out or self.is_worth_it(error))
                 pause = 0.0 if gives_up else self.uniform(0.0, limit)
                 now = loop.time()
                 if gives_up or now + pause >= deadline:

@@ -11,7 +11,7 @@ import weakref
 import features
 import pytest
 
-from virtual_time import new_virtual_loop, run_in_virtual_time
+from virtual_time import new_virtual_loop, run_example, run_in_virtual_time
 
 oxio = pytest.importorskip("oxio")
 
@@ -370,7 +370,9 @@ def test_closing_cancels_the_calls_and_waits_for_them(run, ordered):
         return item
 
     async def main():
-        async with contextlib.aclosing(oxio.map_concurrent(work, [1, 7, 8], limit=3, ordered=ordered)) as results:
+        async with contextlib.aclosing(
+            oxio.map_concurrent(work, [1, 7, 8], limit=3, ordered=ordered)
+        ) as results:
             async for result in results:
                 assert result == 1
                 break
@@ -459,7 +461,9 @@ def test_cancelling_the_consumer_at_any_moment_leaves_nothing_behind(run, ordere
             opened.remove(name)
 
     async def consume():
-        async with contextlib.aclosing(oxio.map_concurrent(work, source(), limit=2, ordered=ordered)) as results:
+        async with contextlib.aclosing(
+            oxio.map_concurrent(work, source(), limit=2, ordered=ordered)
+        ) as results:
             async for _ in results:
                 await asyncio.sleep(0.5)
 
@@ -501,6 +505,26 @@ def test_a_second_cancellation_reaches_the_calls_and_still_waits_for_them(run, o
 
     run(main())
     assert log == [("cancelled", 1), ("cancelled", 2), ("ended", 3)]
+
+
+def test_cancellation_while_a_failure_is_being_dealt_with_wins(run):
+    async def work(item):
+        try:
+            await asyncio.sleep(item)
+            raise KeyError
+        finally:
+            await asyncio.sleep(item)
+
+    async def main():
+        task = asyncio.create_task(collect(oxio.map_concurrent(work, [1, 10], limit=2)))
+        # The failure comes at 2; the other cleans up until 12.
+        await asyncio.sleep(5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert now() == 5
+
+    run(main())
 
 
 def test_a_call_is_cancelled_once_for_a_failure(run):
@@ -716,3 +740,8 @@ def test_it_is_freed_without_the_collector(run, ordered, ends):
         assert not [thing for thing in gc.get_objects() if isinstance(thing, (Item, Error))]
     finally:
         gc.enable()
+
+
+def test_the_example_prints_what_it_says(loop_module, capsys):
+    assert run_example(loop_module, oxio.map_concurrent) == pytest.approx(1)
+    assert capsys.readouterr().out.split() == [str(2 * number) for number in range(100)]

@@ -9,7 +9,7 @@ import weakref
 import features
 import pytest
 
-from virtual_time import run_in_virtual_time
+from virtual_time import run_example, run_in_virtual_time
 
 oxio = pytest.importorskip("oxio")
 
@@ -296,6 +296,24 @@ def test_a_second_cancellation_reaches_the_losers_and_still_waits_for_them(run):
     assert log == [1, 1, 2, 2, "ended", "ended"]
 
 
+def test_cancellation_while_losers_are_waited_for_wins(run):
+    async def loser():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(10)
+
+    async def main():
+        task = asyncio.create_task(oxio.race(after(1, "winner"), loser()))
+        await asyncio.sleep(5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert now() == 5
+
+    run(main())
+
+
 def test_a_time_out_around_it_ends_all(run):
     log = []
 
@@ -382,3 +400,8 @@ def test_errors_are_freed_without_the_collector(run):
         assert len(freed) == 3
     finally:
         gc.enable()
+
+
+def test_the_example_prints_what_it_says(loop_module, capsys):
+    assert run_example(loop_module, oxio.race) == pytest.approx(0.1)
+    assert capsys.readouterr().out == "near\n"

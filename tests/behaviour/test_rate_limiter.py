@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from virtual_time import new_virtual_loop, run_in_virtual_time
+from virtual_time import new_virtual_loop, run_example, run_in_virtual_time
 
 oxio = pytest.importorskip("oxio")
 
@@ -272,6 +272,23 @@ def test_a_cancelled_task_does_not_bring_back_permits_of_before_the_limiter_was_
     assert run(main()) == [("third", 103.25)]
 
 
+def test_a_timer_that_comes_before_a_cancelled_task_has_run_passes_it_by(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        limiter, clock = oxio.RateLimiter(1), Clock()
+        await limiter.acquire()
+        cancelled = asyncio.create_task(clock.take(limiter, "cancelled"))
+        following = asyncio.create_task(clock.take(limiter, "following"))
+        # Busy from 0.5 to 1.5: the cancellation and the limiter's timer come in one turn, in this order.
+        loop.call_later(0.5, loop.advance, 1)
+        loop.call_later(0.75, cancelled.cancel)
+        await asyncio.wait([cancelled, following])
+        assert cancelled.cancelled()
+        return clock.granted
+
+    assert run(main()) == [("following", 1.5)]
+
+
 def test_a_time_out_takes_the_place_back(run):
     async def main():
         limiter, clock = oxio.RateLimiter(1, per=10), Clock()
@@ -304,19 +321,19 @@ def test_a_coroutine_closed_while_it_waits_leaves_the_queue(run):
 
 
 def test_coroutines_dropped_after_their_loop_was_closed_are_silent(loop_module, recorded_warnings):
-    limiter, waiting = oxio.RateLimiter(1), []
+    limiter, waiting = oxio.RateLimiter(1, burst=3), []
 
     async def main():
-        await limiter.acquire()
-        for _ in range(3):
-            waiting.append(limiter.acquire())
+        await limiter.acquire(3)
+        for n in (1, 2, 3):
+            waiting.append(limiter.acquire(n))
             waiting[-1].send(None)
 
     loop = new_virtual_loop(loop_module)
     loop.run_until_complete(main())
     loop.close()
     while waiting:
-        waiting.pop().close()
+        waiting.pop(0).close()
     assert limiter.statistics().tasks_waiting == 0
     assert recorded_warnings == []
 
@@ -418,6 +435,20 @@ def test_what_statistics_say_is_available_can_be_taken(run, rate):
     run(main())
 
 
+@pytest.mark.parametrize("rate", [3, 7, 0.1, 11.3])
+def test_statistics_see_a_permit_at_the_very_moment_when_it_is_there(run, rate):
+    async def main():
+        limiter, twin = oxio.RateLimiter(rate, burst=50), oxio.RateLimiter(rate, burst=50)
+        await asyncio.sleep(1 / 3)
+        await limiter.acquire(50)
+        await twin.acquire(50)
+        for available in range(1, 51):
+            await twin.acquire()
+            assert limiter.statistics().available == available
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
@@ -454,3 +485,8 @@ def test_another_loop_is_refused(run):
     run(main())
     with pytest.raises(RuntimeError, match="bound to a different event loop"):
         run(main())
+
+
+def test_the_examples_take_as_long_as_they_say(loop_module):
+    assert run_example(loop_module, oxio.RateLimiter) == pytest.approx(1.9)
+    assert run_example(loop_module, oxio.RateLimiter.acquire) == pytest.approx(0.934464)

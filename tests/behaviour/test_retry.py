@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from virtual_time import run_in_virtual_time
+from virtual_time import run_example, run_in_virtual_time
 
 oxio = pytest.importorskip("oxio")
 
@@ -133,7 +133,9 @@ def test_a_single_attempt_leaves_the_error_as_it_is(run):
     assert notes(caught.value) == []
 
 
-@pytest.mark.parametrize("on", [ConnectionError, (KeyError, ConnectionError), lambda error: "again" in str(error)])
+@pytest.mark.parametrize(
+    "on", [ConnectionError, (KeyError, ConnectionError), lambda error: "again" in str(error)]
+)
 def test_an_error_that_is_none_of_those_to_retry_is_raised_at_once(run, on):
     func = Failing(ConnectionResetError("again"), ValueError("enough"))
     with pytest.raises(ValueError, match="enough") as caught:
@@ -146,11 +148,13 @@ def test_an_error_that_is_none_of_those_to_retry_is_raised_at_once(run, on):
 def test_what_is_not_an_exception_is_never_tried_again(run, error):
     func = Failing(error())
     with pytest.raises(error):
-        run(oxio.retry(func)())
+        run(oxio.retry(func, on=lambda error: True)())
     assert len(func.calls) == 1
 
 
-@pytest.mark.parametrize("on", [asyncio.CancelledError, BaseException, (OSError, KeyboardInterrupt), (1,), ((OSError,),)])
+@pytest.mark.parametrize(
+    "on", [asyncio.CancelledError, BaseException, (OSError, KeyboardInterrupt), (1,), ((OSError,),)]
+)
 def test_types_that_are_no_exceptions_are_refused(on):
     with pytest.raises(TypeError, match="subclasses of Exception"):
         oxio.retry(Failing(), on=on)
@@ -213,7 +217,9 @@ def test_the_total_time_out_cancels_the_attempt_that_runs(run):
     async def main():
         loop = asyncio.get_running_loop()
         with pytest.raises(TimeoutError) as caught:
-            await oxio.retry(func, delay=2, random=slowest, attempts=None, attempt_timeout=5, total_timeout=9)()
+            await oxio.retry(
+                func, delay=2, random=slowest, attempts=None, attempt_timeout=5, total_timeout=9
+            )()
         return loop.time() - loop.START, notes(caught.value)
 
     assert run(main()) == (9, ["Attempt 1: OSError: first"])
@@ -437,3 +443,8 @@ def test_errors_are_freed_without_the_collector(run):
         assert len(freed) == 5
     finally:
         gc.enable()
+
+
+def test_the_example_prints_what_it_says(loop_module, capsys):
+    assert 0 < run_example(loop_module, oxio.retry) < 0.3
+    assert capsys.readouterr().out == "page\n"

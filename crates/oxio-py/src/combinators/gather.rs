@@ -44,6 +44,12 @@ pub struct Gathering {
 
 #[pymethods]
 impl Gathering {
+    /// The future that gather returned: who waits for a child waits by way of it (`oxio.graph`).
+    #[getter]
+    fn outer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.outer.get(py).map(Bound::unbind)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.children.traverse(&visit)?;
         self.outer.traverse(&visit)?;

@@ -13,6 +13,8 @@ mod wait;
 
 use pyo3::prelude::*;
 
+pub use gather::Gathering;
+
 use crate::awaitable::coroutine_function;
 
 /// Adds the functions to the module.
