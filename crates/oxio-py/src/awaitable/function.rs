@@ -5,8 +5,8 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Awaitable, AwaitableView, Phase, Resumed, Step, Wait};
 use crate::interop::cell::{GilCell, GilFlag, GilSlot};
-use crate::interop::native_function::{Callable, new_native_function};
 use crate::interop::instance::new_instance_of;
+use crate::interop::native_function::{Callable, new_native_function};
 
 /// What a native coroutine function does.
 pub struct Operation {
@@ -45,9 +45,13 @@ pub fn coroutine_function<'py>(
     module: &str,
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = template.py();
-    TEMPLATES.borrow(py).push((operation, template.clone().unbind()));
+    remember_template(operation, template);
     new_native_function(template, module, operation)
+}
+
+/// Notes which of asyncio's functions `operation` replaces, for those who inspect its coroutines.
+pub fn remember_template(operation: &'static Operation, template: &Bound<'_, PyAny>) {
+    TEMPLATES.borrow(template.py()).push((operation, template.clone().unbind()));
 }
 
 /// The template of each operation: few, and looked up by whoever inspects a coroutine.
