@@ -13,7 +13,7 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, tasks
+from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, tasks, timeouts
 from oxio._oxio import __version__
 from oxio.eager import create_eager_task_factory, eager_task_factory
 from oxio.events import EventLoop, new_event_loop
@@ -24,6 +24,7 @@ from oxio.installation import install, uninstall
 from oxio.runners import Runner, run
 from oxio.servers import Server
 from oxio.tasks import Task
+from oxio.timeouts import Timeout, timeout, timeout_at
 
 SelectorEventLoop = EventLoop
 

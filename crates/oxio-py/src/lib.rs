@@ -13,6 +13,7 @@ mod interop;
 mod protocol;
 mod scheduler;
 mod task;
+mod timeouts;
 mod transports;
 
 use pyo3::prelude::*;
@@ -28,6 +29,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Handle", handle::handle_class(py)?)?;
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
+    timeouts::add_to(module)?;
     combinators::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.

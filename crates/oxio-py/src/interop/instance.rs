@@ -13,9 +13,11 @@ use std::mem::offset_of;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use pyo3::PyClass;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyType;
 
 use super::call::Sent;
@@ -128,6 +130,16 @@ pub fn look_at<T: Held>(object: &Py<PyAny>, look: impl FnOnce(Python<'_>, &T) ->
     // SAFETY: the object is in a queue of a loop, and whoever looks through that queue holds the interpreter.
     let py = unsafe { Python::assume_attached() };
     held::<T>(object.bind(py)).is_some_and(|held| look(py, held))
+}
+
+/// The same for instances of a `#[pyclass]`.
+pub fn look_at_class<T: PyClass<Frozen = True> + Sync>(
+    object: &Py<PyAny>,
+    look: impl FnOnce(Python<'_>, &T) -> bool,
+) -> bool {
+    // SAFETY: as in `look_at`.
+    let py = unsafe { Python::assume_attached() };
+    object.bind(py).cast::<T>().is_ok_and(|object| look(py, object.get()))
 }
 
 /// # Safety
