@@ -15,20 +15,24 @@ from asyncio import *
 
 from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, tasks, timeouts
 from oxio._oxio import __version__
+from oxio.concurrency import map_concurrent, race
 from oxio.eager import create_eager_task_factory, eager_task_factory
 from oxio.events import EventLoop, new_event_loop
 from oxio.exceptions import QueueShutDown
 from oxio.futures import Future
 from oxio.graph import *
 from oxio.installation import install, uninstall
+from oxio.rate_limits import RateLimiter, RateLimiterStatistics
+from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run
 from oxio.servers import Server
-from oxio.tasks import Task
+from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait
 from oxio.timeouts import Timeout, timeout, timeout_at
 
 SelectorEventLoop = EventLoop
 
 __all__ = ["install", "uninstall"]
+__all__ += ["RateLimiter", "RateLimiterStatistics", "RetryAttempt", "map_concurrent", "race", "retry"]
 __all__ += _asyncio.__all__
 
 # What this version's asyncio lacks.

@@ -4,6 +4,7 @@
 //! * [`layout`]: the memory that oxio's Future, Task and Handle share with asyncio's own;
 //! * [`rawtype`]: native subclasses of asyncio's classes, made from type specs;
 //! * [`call`]: sending into coroutines, entering contexts, calling without a tuple;
+//! * [`slots`]: Python classes with `__slots__` that Rust reads and writes;
 //! * [`cell`]: interior mutability guarded by the interpreter lock;
 //! * [`imports`]: the Python objects that the hot paths need, looked up once;
 //! * [`buffer`]: writing into the buffers of others;
@@ -19,3 +20,4 @@ pub mod cell;
 pub mod imports;
 pub mod layout;
 pub mod rawtype;
+pub mod slots;
