@@ -26,7 +26,7 @@ from oxio.rate_limits import RateLimiter, RateLimiterStatistics
 from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run
 from oxio.servers import Server
-from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait
+from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait, wait_for
 from oxio.timeouts import Timeout, timeout, timeout_at
 
 SelectorEventLoop = EventLoop

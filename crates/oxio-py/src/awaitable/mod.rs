@@ -32,6 +32,7 @@ use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::interned;
 use crate::interop::instance::{Held, InstanceClass, held, make_class};
+use crate::interop::stop_iteration;
 use crate::interop::rawtype::{method_anyargs, method_noargs, method_onearg};
 
 /// What resumed an operation.
@@ -105,6 +106,7 @@ static MADE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The class `oxio._oxio.Awaitable`.
 pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let class = MADE.get_or_try_init(py, || {
+        stop_iteration::prepare(py)?;
         let methods = vec![
             method_onearg(c"send", c"Resume it with a value; as of coroutines.", send),
             method_anyargs(c"throw", c"Raise an error where it waits; as of coroutines.", throw_method),
@@ -284,11 +286,13 @@ fn throw_into<'py>(inner: &Bound<'py, PyAny>, error: PyErr) -> Sent<'py> {
 }
 
 impl Held for Awaitable {
+    const IS_AWAITABLE: bool = true;
+
     fn class() -> &'static InstanceClass {
         &CLASS
     }
 
-    fn slots(&self) -> [&GilSlot; 8] {
+    fn slots(&self) -> impl Iterator<Item = &GilSlot> {
         [
             &self.owner,
             &self.first,
@@ -299,6 +303,7 @@ impl Held for Awaitable {
             &self.callbacks,
             &self.cancel_message,
         ]
+        .into_iter()
     }
 
     fn send<'py>(&self, slf: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {

@@ -10,6 +10,7 @@ mod sleep;
 mod stock;
 mod tasks;
 mod wait;
+mod wait_for;
 
 use pyo3::prelude::*;
 
@@ -26,6 +27,8 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let function = coroutine_function(&tasks.getattr(name)?, "oxio.tasks", operation)?;
         module.add(name, function)?;
     }
+    let stock_wait_for = tasks.getattr("wait_for")?;
+    module.add("wait_for", wait_for::function(&stock_wait_for)?)?;
     module.add_function(wrap_pyfunction!(gather::gather, module)?)?;
     module.add_function(wrap_pyfunction!(tasks::create_task, module)?)?;
     module.add_function(wrap_pyfunction!(tasks::ensure_future, module)?)

@@ -8,6 +8,7 @@ pub struct Stock {
     pub ensure_future: Py<PyAny>,
     pub create_task: Py<PyAny>,
     pub isfuture: Py<PyAny>,
+    pub wait_for: Py<PyAny>,
 }
 
 /// Called once while the module is imported: afterwards `install()` may have put ours in their place.
@@ -19,6 +20,7 @@ pub fn stock(py: Python<'_>) -> PyResult<&'static Stock> {
             gather: tasks.getattr("gather")?.unbind(),
             ensure_future: tasks.getattr("ensure_future")?.unbind(),
             create_task: tasks.getattr("create_task")?.unbind(),
+            wait_for: tasks.getattr("wait_for")?.unbind(),
             isfuture: py.import("asyncio.futures")?.getattr("isfuture")?.unbind(),
         })
     })

@@ -30,7 +30,7 @@ impl SlotClass {
     pub fn of(class: &Bound<'_, PyType>, names: &[&str]) -> PyResult<Option<Self>> {
         let base: usize = class.getattr("__base__")?.getattr("__basicsize__")?.extract()?;
         let size: usize = class.getattr("__basicsize__")?.extract()?;
-        if size != base + size_of_val(names) / 2 || !names.is_sorted() {
+        if size != base + names.len() * size_of::<*mut ffi::PyObject>() || !names.is_sorted() {
             return Ok(None);
         }
         let known =
