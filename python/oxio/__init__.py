@@ -13,7 +13,7 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, tasks, timeouts
+from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, taskgroups, tasks, timeouts
 from oxio._oxio import __version__
 from oxio.concurrency import map_concurrent, race
 from oxio.eager import create_eager_task_factory, eager_task_factory
@@ -26,6 +26,7 @@ from oxio.rate_limits import RateLimiter, RateLimiterStatistics
 from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run
 from oxio.servers import Server
+from oxio.taskgroups import TaskGroup
 from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait, wait_for
 from oxio.timeouts import Timeout, timeout, timeout_at
 

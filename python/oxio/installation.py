@@ -17,7 +17,7 @@ import sys
 from asyncio import events, unix_events
 from types import ModuleType
 
-from oxio import futures, tasks
+from oxio import futures, taskgroups, tasks, timeouts
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -34,6 +34,11 @@ _NAMES: dict[str, object] = {
     "gather": tasks.gather,
     "sleep": tasks.sleep,
     "wait": tasks.wait,
+    "wait_for": tasks.wait_for,
+    "Timeout": timeouts.Timeout,
+    "timeout": timeouts.timeout,
+    "timeout_at": timeouts.timeout_at,
+    "TaskGroup": taskgroups.TaskGroup,
 }
 
 # (place, name, asyncio's value), in the order of installing; empty when oxio is not installed.

@@ -13,6 +13,7 @@ mod interop;
 mod protocol;
 mod scheduler;
 mod task;
+mod task_group;
 mod timeouts;
 mod transports;
 
@@ -32,6 +33,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
     module.add_function(wrap_pyfunction!(task::know_eager_factory, module)?)?;
     timeouts::add_to(module)?;
+    task_group::add_to(module)?;
     combinators::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.
