@@ -15,11 +15,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyList, PySet, PyString, PyTuple, PyType};
 
 use crate::awaitable::{
-    AwaitableView, Operation, Parameters, Resumed, Step, call_template, coroutine_function,
+    AwaitableView, Operation, Parameters, PlainFunction, Resumed, Step, call_template,
+    coroutine_function, plain_function,
 };
 use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain};
 use crate::interop::call::copy_context;
-use crate::interop::coroutine_function::{Callable, new_coroutine_function};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
 use crate::interop::rawtype::{bind_callback, method_onearg};
@@ -141,8 +141,8 @@ fn adopt_task_group<'py>(
     let module = "oxio.taskgroups";
     class.setattr("__aenter__", coroutine_function(&enter, module, &ENTER)?)?;
     class.setattr("__aexit__", coroutine_function(&exit, module, &EXIT)?)?;
-    class.setattr("create_task", new_coroutine_function(&create, module, &CreateTask)?)?;
-    class.setattr("_on_task_done", new_coroutine_function(&done, module, &OnTaskDone)?)?;
+    class.setattr("create_task", plain_function(&create, module, &CREATE_TASK)?)?;
+    class.setattr("_on_task_done", plain_function(&done, module, &ON_TASK_DONE)?)?;
     let names = create.getattr("__code__")?.getattr("co_names")?;
     let adopted = TaskGroups {
         slots: SlotClass::of(class, &NAMES)?,
@@ -319,21 +319,11 @@ fn is_empty(group: SlotView<'_, '_>) -> PyResult<bool> {
 }
 
 /// `group.create_task(coro, …)`.
-struct CreateTask;
-
-impl Callable for CreateTask {
-    fn call<'py>(
-        &'static self,
-        template: &Bound<'py, PyAny>,
-        args: &[Bound<'py, PyAny>],
-        keywords: Option<&Bound<'py, PyTuple>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match create_natively(args, keywords)? {
-            Some(task) => Ok(task),
-            None => call_template(template, args, keywords),
-        }
-    }
-}
+static CREATE_TASK: PlainFunction =
+    PlainFunction(|template, args, keywords| match create_natively(args, keywords)? {
+        Some(task) => Ok(task),
+        None => call_template(template, args, keywords),
+    });
 
 /// `None` when asyncio must do it: make the task another way, or refuse.
 fn create_natively<'py>(
@@ -359,7 +349,7 @@ fn create_natively<'py>(
         return Ok(None);
     };
     let state = event_loop.get();
-    if !state.native().create_task || state.is_debug(py) || state.is_closed(py) {
+    if !state.native(py).create_task || state.is_debug(py) || state.is_closed(py) {
         return Ok(None);
     }
     let Some(eager_start) = native_start(event_loop)? else {
@@ -447,21 +437,11 @@ fn done_callback<'py>(
 }
 
 /// `group._on_task_done(task)`, for tasks that asyncio's own `create_task` has made.
-struct OnTaskDone;
-
-impl Callable for OnTaskDone {
-    fn call<'py>(
-        &'static self,
-        template: &Bound<'py, PyAny>,
-        args: &[Bound<'py, PyAny>],
-        keywords: Option<&Bound<'py, PyTuple>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match (args, keywords) {
-            ([owner, task], None) => Ok(task_done(owner, task)?.into_bound(template.py())),
-            _ => call_template(template, args, keywords),
-        }
-    }
-}
+static ON_TASK_DONE: PlainFunction =
+    PlainFunction(|template, args, keywords| match (args, keywords) {
+        ([owner, task], None) => Ok(task_done(owner, task)?.into_bound(template.py())),
+        _ => call_template(template, args, keywords),
+    });
 
 /// Counts off a task that is done.
 fn task_done(owner: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

@@ -167,7 +167,7 @@ fn after<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = delay.py();
     match running.cast::<Loop>() {
-        Ok(event_loop) if event_loop.get().native().timers => {
+        Ok(event_loop) if event_loop.get().native(py).timers => {
             let now = Deadline::now().as_secs_f64();
             match seconds(delay) {
                 Some(delay) => Ok(PyFloat::new(py, now + delay).into_any()),
