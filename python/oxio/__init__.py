@@ -24,7 +24,9 @@ from oxio import (
     queues,
     runners,
     servers,
+    taskgroups,
     tasks,
+    timeouts,
 )
 from oxio._oxio import __version__
 from oxio.eager import create_eager_task_factory, eager_task_factory
@@ -36,7 +38,9 @@ from oxio.locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaph
 from oxio.queues import LifoQueue, PriorityQueue, Queue
 from oxio.runners import Runner, run
 from oxio.servers import Server
-from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait
+from oxio.taskgroups import TaskGroup
+from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait, wait_for
+from oxio.timeouts import Timeout, timeout, timeout_at
 
 SelectorEventLoop = EventLoop
 

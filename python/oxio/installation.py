@@ -17,7 +17,7 @@ import sys
 from asyncio import events, unix_events
 from types import ModuleType
 
-from oxio import futures, locks, queues, tasks
+from oxio import futures, locks, queues, taskgroups, tasks, timeouts
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -38,6 +38,11 @@ _NAMES: dict[str, object] = {
     "sleep": tasks.sleep,
     "wait": tasks.wait,
     **{name: getattr(locks, name) for name in locks.__all__},
+    "wait_for": tasks.wait_for,
+    "Timeout": timeouts.Timeout,
+    "timeout": timeouts.timeout,
+    "timeout_at": timeouts.timeout_at,
+    "TaskGroup": taskgroups.TaskGroup,
 }
 
 # (place, name, asyncio's value), in the order of installing; empty when oxio is not installed.

@@ -4,7 +4,7 @@ import sys
 from asyncio import tasks as _tasks
 from asyncio.tasks import *
 
-from oxio._oxio import Future, Task, _know_eager_factory, create_task, ensure_future, gather, sleep, wait
+from oxio._oxio import Future, Task, _know_eager_factory, create_task, ensure_future, gather, sleep, wait, wait_for
 
 __all__ = _tasks.__all__
 

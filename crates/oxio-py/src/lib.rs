@@ -15,6 +15,8 @@ mod protocol;
 mod queues;
 mod scheduler;
 mod task;
+mod task_group;
+mod timeouts;
 mod transports;
 
 use pyo3::prelude::*;
@@ -32,6 +34,8 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<combinators::Gathering>()?;
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
     module.add_function(wrap_pyfunction!(task::know_eager_factory, module)?)?;
+    timeouts::add_to(module)?;
+    task_group::add_to(module)?;
     combinators::add_to(module)?;
     queues::add_to(module)?;
     locks::add_to(module)?;

@@ -334,11 +334,13 @@ fn throw_into<'py>(inner: &Bound<'py, PyAny>, error: PyErr) -> Sent<'py> {
 }
 
 impl Held for Awaitable {
+    const IS_AWAITABLE: bool = true;
+
     fn class() -> &'static InstanceClass {
         &CLASS
     }
 
-    fn slots(&self) -> [&GilSlot; 8] {
+    fn slots(&self) -> impl Iterator<Item = &GilSlot> {
         [
             &self.owner,
             &self.first,
@@ -349,6 +351,7 @@ impl Held for Awaitable {
             &self.callbacks,
             &self.cancel_message,
         ]
+        .into_iter()
     }
 
     fn begin_await(&self, py: Python<'_>) -> PyResult<()> {

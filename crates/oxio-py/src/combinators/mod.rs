@@ -10,6 +10,7 @@ mod sleep;
 mod stock;
 mod tasks;
 mod wait;
+mod wait_for;
 
 use pyo3::prelude::*;
 
@@ -26,6 +27,8 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let function = coroutine_function(&asyncio_tasks.getattr(name)?, "oxio.tasks", operation)?;
         module.add(name, function)?;
     }
+    let wait_for = wait_for::function(&asyncio_tasks.getattr("wait_for")?)?;
+    module.add("wait_for", wait_for)?;
     for (name, function) in [
         ("gather", &gather::GATHER),
         ("create_task", &tasks::CREATE_TASK),

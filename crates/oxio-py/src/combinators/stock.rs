@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 pub struct Stock {
     pub ensure_future: Py<PyAny>,
     pub isfuture: Py<PyAny>,
+    pub wait_for: Py<PyAny>,
 }
 
 /// Called once while the module is imported: afterwards `install()` may have put ours in their place.
@@ -15,6 +16,7 @@ pub fn stock(py: Python<'_>) -> PyResult<&'static Stock> {
         let tasks = py.import("asyncio.tasks")?;
         Ok(Stock {
             ensure_future: tasks.getattr("ensure_future")?.unbind(),
+            wait_for: tasks.getattr("wait_for")?.unbind(),
             isfuture: py.import("asyncio.futures")?.getattr("isfuture")?.unbind(),
         })
     })

@@ -59,6 +59,7 @@ pub enum TaskBook {
     /// 3.14: both are fields of the thread, reached by functions.
     #[cfg(Py_3_14)]
     PerThread {
+        current_task: Py<PyAny>,
         swap_current: Py<PyAny>,
         register: Py<PyAny>,
         add_awaited_by: Py<PyAny>,
@@ -154,6 +155,7 @@ impl TaskBook {
     #[cfg(Py_3_14)]
     fn load(native: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self::PerThread {
+            current_task: native.getattr("current_task")?.unbind(),
             swap_current: native.getattr("_swap_current_task")?.unbind(),
             register: native.getattr("_register_task")?.unbind(),
             add_awaited_by: native.getattr("future_add_to_awaited_by")?.unbind(),

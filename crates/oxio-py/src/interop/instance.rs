@@ -28,35 +28,52 @@ const KEPT: usize = 4096;
 
 /// What an instance holds, and what it does when the interpreter asks.
 pub trait Held: Sized + 'static {
+    /// Whether instances are iterators that can be awaited.
+    const IS_AWAITABLE: bool;
+
     /// The class and the freed instances of this type.
     fn class() -> &'static InstanceClass;
 
     /// All Python objects that it refers to.
-    fn slots(&self) -> [&GilSlot; 8];
+    fn slots(&self) -> impl Iterator<Item = &GilSlot>;
 
     /// Somebody is about to await it; an error when somebody else does already.
-    fn begin_await(&self, py: Python<'_>) -> PyResult<()>;
+    fn begin_await(&self, _py: Python<'_>) -> PyResult<()> {
+        Ok(())
+    }
 
     /// Resumed by `await`, `send(None)` or a task. `slf` is the instance that holds `self`.
-    fn send<'py>(&self, slf: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py>;
+    fn send<'py>(&self, slf: &Bound<'py, PyAny>, _value: &Bound<'py, PyAny>) -> Sent<'py> {
+        Sent::Raised(PyTypeError::new_err(format!("{slf:?} cannot be awaited")))
+    }
 
     /// Whether somebody wants to know that it dies.
-    fn has_last_words(&self, py: Python<'_>) -> bool;
+    fn has_last_words(&self, _py: Python<'_>) -> bool {
+        false
+    }
 
     /// Called once when it dies and [`Held::has_last_words`].
-    fn say_last_words(&self, slf: &Bound<'_, PyAny>);
+    fn say_last_words(&self, _slf: &Bound<'_, PyAny>) {}
 
     /// An attribute that depends on the state, before the class is asked; `None` to ask the class.
     fn attribute<'py>(
         &self,
-        slf: &Bound<'py, PyAny>,
-        name: &str,
-    ) -> Option<PyResult<Bound<'py, PyAny>>>;
+        _slf: &Bound<'py, PyAny>,
+        _name: &str,
+    ) -> Option<PyResult<Bound<'py, PyAny>>> {
+        None
+    }
 
     fn repr(&self, slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>>;
 
     /// Sets an attribute; `None` for the class to refuse it.
-    fn set_attribute(&self, name: &str, value: Option<&Bound<'_, PyAny>>) -> Option<PyResult<()>>;
+    fn set_attribute(
+        &self,
+        _name: &str,
+        _value: Option<&Bound<'_, PyAny>>,
+    ) -> Option<PyResult<()>> {
+        None
+    }
 }
 
 /// The class of one [`Held`] type. Made once, never freed.
@@ -385,7 +402,7 @@ pub fn make_class<'py, T: Held>(
         ffi::PyMemberDef::default(),
     ]
     .leak();
-    let mut slots = [
+    let mut slots = vec![
         slot(ffi::Py_tp_doc, doc.as_ptr().cast_mut().cast()),
         slot(ffi::Py_tp_methods, Method::table(methods).cast()),
         slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
@@ -396,11 +413,15 @@ pub fn make_class<'py, T: Held>(
         slot(ffi::Py_tp_dealloc, dealloc::<T> as ffi::destructor as *mut c_void),
         slot(ffi::Py_tp_getattro, getattro::<T> as ffi::getattrofunc as *mut c_void),
         slot(ffi::Py_tp_setattro, setattro::<T> as ffi::setattrofunc as *mut c_void),
-        slot(ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
-        slot(ffi::Py_am_await, begin_await::<T> as ffi::unaryfunc as *mut c_void),
-        slot(ffi::Py_am_send, send::<T> as ffi::sendfunc as *mut c_void),
-        slot(0, ptr::null_mut()),
     ];
+    if T::IS_AWAITABLE {
+        slots.extend([
+            slot(ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
+            slot(ffi::Py_am_await, begin_await::<T> as ffi::unaryfunc as *mut c_void),
+            slot(ffi::Py_am_send, send::<T> as ffi::sendfunc as *mut c_void),
+        ]);
+    }
+    slots.push(slot(0, ptr::null_mut()));
     let mut spec = ffi::PyType_Spec {
         name: name.as_ptr(),
         basicsize: c_int::try_from(size_of::<Instance<T>>())

@@ -575,6 +575,20 @@ pub fn bind_builtin<'py>(
     }
 }
 
+/// The same for a done callback: its `__module__` tells call graphs that somebody waits behind it.
+pub fn bind_callback<'py>(
+    method: &'static Method,
+    slf: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let module = pyo3::intern!(slf.py(), "oxio._oxio");
+    // SAFETY: as in `bind_builtin`; the function keeps a reference to the module's name.
+    unsafe {
+        let method = (&raw const method.0).cast_mut();
+        let made = ffi::PyCFunction_NewEx(method, slf.as_ptr(), module.as_ptr());
+        Bound::from_owned_ptr_or_err(slf.py(), made)
+    }
+}
+
 /// The object that `function` was bound to by [`bind_builtin`] with this very `method`.
 pub fn bound_self<'py>(
     method: &'static Method,

@@ -229,6 +229,30 @@ impl Loop {
         self.ready_with_inbox(py).iter().for_each(|runnable| runnable.release(py));
     }
 
+    /// Calls `kind.on_time` when `when`, in seconds of the loop's clock, has come: in the next turn when it has, as
+    /// asyncio's timeouts do.
+    pub fn start_timer(
+        &self,
+        py: Python<'_>,
+        when: f64,
+        object: Py<PyAny>,
+        kind: &'static NativeTimer,
+    ) {
+        if when <= Deadline::now().as_secs_f64() {
+            self.push(py, Runnable::Native { object, call: kind.on_time });
+        } else {
+            let timer = Timer::Native { object, kind };
+            self.timers.borrow(py).insert(Deadline::from_secs_f64(when), timer);
+        }
+    }
+
+    /// Whether an object of ours may wait for its time without a handle: nobody overrides the clock or the timers, and
+    /// nobody watches (debug mode).
+    pub fn has_native_timers(&self, py: Python<'_>) -> bool {
+        let native = self.native(py);
+        native.call_soon && native.timers && !self.is_debug(py)
+    }
+
     /// Watches `side` of `fd`; returns the watcher that this one replaces.
     ///
     /// # Errors

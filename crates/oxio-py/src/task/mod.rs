@@ -19,10 +19,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-pub use current::leave_current;
+pub use current::{current_task, leave_current};
 pub use step::{add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake};
 
-use crate::future::{PLAIN, WAKEUP, fast_loop, future_class};
+use crate::future::{PLAIN, WAKEUP, fast_loop, future_class, plain};
 use crate::interop::call::{copy_context, is_coroutine};
 #[cfg(Py_3_14)]
 use crate::interop::imports::TaskBook;
@@ -78,6 +78,14 @@ pub fn task_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
         PyResult::Ok(class.unbind())
     })?;
     Ok(class.bind(py))
+}
+
+/// `task.cancelling()`.
+pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if let Some(view) = plain(task).and_then(|_| TaskView::of(task, task_class(task.py()).ok()?)) {
+        return Ok(view.cancelling().into());
+    }
+    task.call_method0(interned!(task.py(), "cancelling"))?.extract()
 }
 
 /// What a new task is made from.

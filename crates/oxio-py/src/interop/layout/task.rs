@@ -183,6 +183,12 @@ impl<'a, 'py> TaskView<'a, 'py> {
         }
     }
 
+    /// `cancelling()`: how many cancellations were requested and not taken back.
+    pub fn cancelling(self) -> c_int {
+        // SAFETY: as in `fill`.
+        unsafe { (*self.raw()).num_cancels_requested }
+    }
+
     fn extra(self) -> *mut TaskExtra {
         // SAFETY: an `oxio.Task` is `OXIO_TASK_SIZE` bytes, so the extra lies inside the object.
         unsafe { self.raw().add(1).cast() }
