@@ -13,7 +13,19 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import eager, events, exceptions, futures, graph, policies, runners, servers, tasks
+from oxio import (
+    eager,
+    events,
+    exceptions,
+    futures,
+    graph,
+    policies,
+    runners,
+    servers,
+    streams,
+    subprocess,
+    tasks,
+)
 from oxio._oxio import __version__
 from oxio.eager import create_eager_task_factory, eager_task_factory
 from oxio.events import EventLoop, new_event_loop
@@ -23,6 +35,16 @@ from oxio.graph import *
 from oxio.installation import install, uninstall
 from oxio.runners import Runner, run
 from oxio.servers import Server
+from oxio.streams import (
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
+from oxio.subprocess import create_subprocess_exec, create_subprocess_shell
 from oxio.tasks import Task
 
 SelectorEventLoop = EventLoop

@@ -11,7 +11,7 @@ What a row cannot reach: a name that a module took by `from asyncio import Task`
 import asyncio
 from asyncio import events, unix_events
 
-from oxio import futures, tasks
+from oxio import futures, streams, subprocess, tasks
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -22,6 +22,11 @@ _TABLE: tuple[tuple[object, str, tuple[object, ...]], ...] = (
     (tasks.Task, "Task", (asyncio, asyncio.tasks)),
     (tasks._GatheringFuture, "_GatheringFuture", (asyncio.tasks,)),  # type: ignore[attr-defined]
     (getattr(tasks, "eager_task_factory", None), "eager_task_factory", (asyncio, asyncio.tasks)),
+    *((getattr(streams, name), name, (asyncio, asyncio.streams)) for name in streams.__all__),
+    (streams.FlowControlMixin, "FlowControlMixin", (asyncio.streams,)),
+    (streams._stock_writer_init, "__init__", (streams._streams.StreamWriter,)),
+    (subprocess.SubprocessStreamProtocol, "SubprocessStreamProtocol", (asyncio.subprocess,)),
+    *((getattr(subprocess, name), name, (asyncio, asyncio.subprocess)) for name in subprocess.__all__),
     (EventLoop, "SelectorEventLoop", (asyncio, unix_events)),
     (EventLoop, "EventLoop", (asyncio, unix_events)),
     (EventLoop, "_loop_factory", (unix_events._UnixDefaultEventLoopPolicy,)),

@@ -12,6 +12,7 @@ mod handle;
 mod interop;
 mod protocol;
 mod scheduler;
+mod streams;
 mod task;
 mod transports;
 
@@ -29,6 +30,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
     combinators::add_to(module)?;
+    streams::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.
     module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;

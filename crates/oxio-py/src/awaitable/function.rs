@@ -102,7 +102,8 @@ impl Parameters {
     }
 }
 
-fn call_template<'py>(
+/// Calls the function that the native one stands for: what that one does not take, asyncio's own answers.
+pub fn call_template<'py>(
     template: &Bound<'py, PyAny>,
     args: &[Bound<'py, PyAny>],
     keywords: Option<&Bound<'py, PyTuple>>,

@@ -26,7 +26,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
 pub use timer::{Alarm, cancel_alarm, wake_after};
-pub use function::{Operation, Parameters, coroutine_function, new_awaitable};
+pub use function::{Operation, Parameters, call_template, coroutine_function, new_awaitable};
 
 use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};

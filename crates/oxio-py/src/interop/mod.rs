@@ -10,6 +10,7 @@
 //! * [`attach`]: the one door for letting go of the interpreter.
 
 pub mod attach;
+pub mod attribute;
 pub mod buffer;
 pub mod call;
 pub mod coroutine_function;
