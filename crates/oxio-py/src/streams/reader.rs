@@ -244,6 +244,15 @@ impl StreamReader {
     }
 }
 
+/// `repr(object)`; a parked read as the future that asyncio waits with.
+fn shown(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    match AwaitableView::of(object) {
+        Some(parked) if parked.is_cancelled() => Ok("<Future cancelled>".into()),
+        Some(_parked) => Ok("<Future pending cb=[Task.task_wakeup()]>".into()),
+        None => Ok(object.repr()?.to_str()?.to_owned()),
+    }
+}
+
 /// `None` in an attribute is an empty slot.
 pub(super) fn put(slot: &GilSlot, value: Bound<'_, PyAny>) {
     let old = if value.is_none() { slot.take(value.py()) } else { slot.set(value) };
@@ -386,13 +395,13 @@ impl StreamReader {
         if this.limit.get(py) != DEFAULT_LIMIT {
             text += &format!(" limit={}", this.show_limit(py)?.str()?.to_str()?);
         }
-        let shown =
+        let slots =
             [("waiter", &this.waiter), ("exception", &this.exception), ("transport", &this.transport)];
-        for (name, slot) in shown {
+        for (name, slot) in slots {
             if let Some(object) = slot.get(py)
                 && object.is_truthy()?
             {
-                text += &format!(" {name}={}", object.repr()?.to_str()?);
+                text += &format!(" {name}={}", shown(&object)?);
             }
         }
         if this.paused.get(py) {

@@ -8,7 +8,7 @@
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::Stock;
 use super::hooks::{Hooks, Method, Overridden};
@@ -149,22 +149,23 @@ impl StreamWriter {
         r#loop: Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = slf.py();
+        let is_native = !slf.get().overridden.has(STATE);
+        let set = |name: &Bound<'_, PyString>, slot, value| {
+            if is_native {
+                put(slot, value);
+                return Ok(());
+            }
+            slf.setattr(name, value)
+        };
+        let this = slf.get();
+        set(interned!(py, "_transport"), &this.transport, transport)?;
+        set(interned!(py, "_protocol"), &this.protocol, protocol)?;
         // asyncio's class, and so oxio's too: programs have readers of both.
         if !reader.is_none() && !reader.is_instance(Stock::of(py)?.reader.bind(py))? {
             return Err(PyAssertionError::new_err(()));
         }
-        if slf.get().overridden.has(STATE) {
-            slf.setattr(interned!(py, "_transport"), transport)?;
-            slf.setattr(interned!(py, "_protocol"), protocol)?;
-            slf.setattr(interned!(py, "_reader"), reader)?;
-            return slf.setattr(interned!(py, "_loop"), r#loop);
-        }
-        let this = slf.get();
-        put(&this.transport, transport);
-        put(&this.protocol, protocol);
-        put(&this.reader, reader);
-        put(&this.event_loop, r#loop);
-        Ok(())
+        set(interned!(py, "_reader"), &this.reader, reader)?;
+        set(interned!(py, "_loop"), &this.event_loop, r#loop)
     }
 
     /// Send `data`; what the socket does not take now is kept.
