@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import suite  # noqa: F401  (registers the workloads)
-from harness import auxv, contestants, load, machine, report, rounds
+from harness import contestants, load, machine, report, rounds
 from harness.process import Failure
 from harness.rounds import Field, Meter, Plan, Sample
 from harness.workload import WORKLOADS, InProcess, Served, Workload
@@ -92,7 +92,6 @@ def _prepared(options: argparse.Namespace, workload: Workload, base: Path) -> It
     """The contestant, warm and about to be sampled."""
     wrapper = []
     if options.tool == "callgrind":
-        auxv.hide()
         wrapper = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no"]
         wrapper += [f"--callgrind-out-file={base}.callgrind"]
     plan = Plan(

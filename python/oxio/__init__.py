@@ -27,14 +27,18 @@ from oxio import (
     tasks,
 )
 from oxio._oxio import __version__
+from oxio.concurrency import map_concurrent, race
 from oxio.eager import create_eager_task_factory, eager_task_factory
 from oxio.events import EventLoop, new_event_loop
 from oxio.exceptions import QueueShutDown
 from oxio.futures import Future
 from oxio.graph import *
 from oxio.installation import install, uninstall
+from oxio.rate_limits import RateLimiter, RateLimiterStatistics
+from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run
 from oxio.servers import Server
+<<<<<<< HEAD
 from oxio.streams import (
     StreamReader,
     StreamReaderProtocol,
@@ -46,10 +50,14 @@ from oxio.streams import (
 )
 from oxio.subprocess import create_subprocess_exec, create_subprocess_shell
 from oxio.tasks import Task
+=======
+from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait
+>>>>>>> main
 
 SelectorEventLoop = EventLoop
 
 __all__ = ["install", "uninstall"]
+__all__ += ["RateLimiter", "RateLimiterStatistics", "RetryAttempt", "map_concurrent", "race", "retry"]
 __all__ += _asyncio.__all__
 
 # What this version's asyncio lacks.

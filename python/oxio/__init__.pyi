@@ -120,6 +120,8 @@ from oxio import servers as servers
 from oxio import tasks as tasks
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
+from oxio.concurrency import map_concurrent as map_concurrent
+from oxio.concurrency import race as race
 from oxio.eager import create_eager_task_factory as create_eager_task_factory
 from oxio.eager import eager_task_factory as eager_task_factory
 from oxio.events import EventLoop as EventLoop
@@ -136,6 +138,10 @@ from oxio.installation import install as install
 from oxio.installation import uninstall as uninstall
 from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
 from oxio.policies import EventLoopPolicy as EventLoopPolicy
+from oxio.rate_limits import RateLimiter as RateLimiter
+from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
+from oxio.retries import RetryAttempt as RetryAttempt
+from oxio.retries import retry as retry
 from oxio.runners import run as run
 
 SelectorEventLoop = EventLoop
@@ -174,7 +180,10 @@ __all__ = [
     "QueueEmpty",
     "QueueFull",
     "QueueShutDown",
+    "RateLimiter",
+    "RateLimiterStatistics",
     "ReadTransport",
+    "RetryAttempt",
     "Runner",
     "SelectorEventLoop",
     "Semaphore",
@@ -219,10 +228,13 @@ __all__ = [
     "iscoroutine",
     "iscoroutinefunction",
     "isfuture",
+    "map_concurrent",
     "new_event_loop",
     "open_connection",
     "open_unix_connection",
     "print_call_graph",
+    "race",
+    "retry",
     "run",
     "run_coroutine_threadsafe",
     "set_event_loop",

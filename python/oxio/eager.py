@@ -18,7 +18,7 @@ if sys.version_info >= (3, 12):
 
     from oxio.tasks import eager_task_factory
 else:
-    from oxio._oxio import Task
+    from oxio._oxio import Task, _know_eager_factory
 
     def create_eager_task_factory(
         custom_task_constructor: Callable[..., Any],
@@ -43,4 +43,4 @@ else:
 
         return factory
 
-    eager_task_factory = create_eager_task_factory(Task)
+    eager_task_factory = _know_eager_factory(create_eager_task_factory(Task))

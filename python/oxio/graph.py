@@ -18,8 +18,10 @@ import weakref
 from asyncio import Future, Task
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType
+from types import BuiltinMethodType, FrameType
 from typing import Any, TextIO
+
+from oxio._oxio import Gathering
 
 __all__ = (
     "FrameCallGraphEntry",
@@ -254,7 +256,9 @@ def _follow_object(reached: object, future: Future[Any], found: dict[Future[Any]
 def _is_a_combinators(callback: Callable[..., object]) -> bool:
     """Whether asyncio or oxio put the callback there. A program's own callbacks say nothing about who waits."""
     function = callback.func if isinstance(callback, functools.partial) else callback
-    module = getattr(function, "__module__", None) or ""
+    # A native one is a builtin method, whose object says where it is from.
+    source = type(function.__self__) if isinstance(function, BuiltinMethodType) else function
+    module = getattr(source, "__module__", None) or ""
     return module.partition(".")[0] in ("asyncio", "oxio")
 
 
@@ -264,7 +268,7 @@ def _reached(callback: Any) -> Iterator[object]:
         yield from callback.args
         callback = callback.func
     if (owner := getattr(callback, "__self__", None)) is not None:
-        yield owner
+        yield owner.outer if isinstance(owner, Gathering) else owner
     for cell in getattr(callback, "__closure__", None) or ():
         try:
             content = cell.cell_contents

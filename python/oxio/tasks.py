@@ -4,7 +4,7 @@ import sys
 from asyncio import tasks as _tasks
 from asyncio.tasks import *
 
-from oxio._oxio import Future, Task
+from oxio._oxio import Future, Task, _know_eager_factory, create_task, ensure_future, gather, sleep, wait
 
 __all__ = _tasks.__all__
 
@@ -15,7 +15,7 @@ class _GatheringFuture(_tasks._GatheringFuture, Future):
 
 if sys.version_info >= (3, 12):
     # asyncio's own was made at import, from its Task.
-    eager_task_factory = _tasks.create_eager_task_factory(Task)
+    eager_task_factory = _know_eager_factory(_tasks.create_eager_task_factory(Task))
 
 
 def __getattr__(name: str) -> object:

@@ -28,7 +28,9 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Task", task::task_class(py)?)?;
     module.add("Handle", handle::handle_class(py)?)?;
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
+    module.add_class::<combinators::Gathering>()?;
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
+    module.add_function(wrap_pyfunction!(task::know_eager_factory, module)?)?;
     combinators::add_to(module)?;
     streams::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -94,7 +94,7 @@ pub struct Awaitable {
     inner: GilSlot,
     /// The oxio task that is parked on it.
     task: GilSlot,
-    /// Done callbacks of foreign tasks: a list of `(callback, context)`.
+    /// Done callbacks of foreign tasks: a list of `(callback, context, loop)`.
     callbacks: GilSlot,
     cancel_message: GilSlot,
 }

@@ -102,9 +102,9 @@ impl<'py> AwaitableView<'_, 'py> {
             self.push_wake(event_loop, task.unbind());
         }
         if let Some(callbacks) = state.callbacks.take(py) {
-            for pair in callbacks.cast::<PyList>()?.iter() {
-                let (callback, context): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-                self.schedule(&callback, &context)?;
+            for entry in callbacks.cast::<PyList>()?.iter() {
+                let (callback, context, event_loop) = entry.extract()?;
+                self.schedule(callback, context, event_loop)?;
             }
         }
         Ok(true)
@@ -116,11 +116,15 @@ impl<'py> AwaitableView<'_, 'py> {
     }
 
     /// Calls a foreign task's callback in the next turn.
-    fn schedule(self, callback: &Bound<'py, PyAny>, context: &Bound<'py, PyAny>) -> PyResult<()> {
+    fn schedule(
+        self,
+        callback: Bound<'py, PyAny>,
+        context: Bound<'py, PyAny>,
+        event_loop: Bound<'py, PyAny>,
+    ) -> PyResult<()> {
         let py = self.py();
         let kwargs = PyDict::new(py);
         kwargs.set_item(interned!(py, "context"), context)?;
-        let event_loop = running_loop(py)?;
         event_loop.call_method(interned!(py, "call_soon"), (callback, self.object()), Some(&kwargs))?;
         Ok(())
     }
@@ -180,15 +184,17 @@ pub(super) fn add_done_callback(
         Some(context) => context,
         None => copy_context(py)?,
     };
+    // The task that waits runs now; it may be woken or cancelled while no loop runs.
+    let event_loop = running_loop(py)?;
     if view.state().wait.get(py) != Wait::Pending {
-        view.schedule(&callback, &context)?;
+        view.schedule(callback, context, event_loop)?;
         return Ok(py.None());
     }
     let callbacks = match view.state().callbacks.get(py) {
         Some(callbacks) => callbacks.cast_into::<PyList>()?,
         None => PyList::empty(py),
     };
-    callbacks.append((callback, context))?;
+    callbacks.append((callback, context, event_loop))?;
     drop(view.state().callbacks.set(callbacks.into_any()));
     Ok(py.None())
 }

@@ -23,8 +23,11 @@ use crate::interop::layout::{FutureView, State, TaskView};
 use crate::interop::rawtype::{bind_builtin, method_onearg};
 use crate::scheduler::{Loop, running_native_loop};
 use crate::task::{
-    add_done_callback, create_task, forget_awaited_by, note_awaited_by, task_class,
+    create_task, forget_awaited_by, note_awaited_by, task_class,
 };
+
+use super::children::{is_cancelled, is_done, watch};
+use super::stock::stock;
 
 /// One call of `gather`, shared by the callbacks of its children.
 #[pyclass(frozen, module = "oxio._oxio", name = "Gathering")]
@@ -41,6 +44,12 @@ pub struct Gathering {
 
 #[pymethods]
 impl Gathering {
+    /// The future that gather returned: who waits for a child waits by way of it (`oxio.graph`).
+    #[getter]
+    fn outer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.outer.get(py).map(Bound::unbind)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.children.traverse(&visit)?;
         self.outer.traverse(&visit)?;
@@ -207,26 +216,6 @@ fn is_pending(outer: &Bound<'_, PyAny>) -> bool {
     matches!(future_view(outer), Ok(Some(view)) if view.state() == State::Pending)
 }
 
-fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match plain(future) {
-        Some(view) => Ok(view.state() != State::Pending),
-        None => future.call_method0(interned!(future.py(), "done"))?.is_truthy(),
-    }
-}
-
-fn watch<'py>(
-    child: &Bound<'py, PyAny>,
-    callback: &Bound<'py, PyAny>,
-    context: &Bound<'py, PyAny>,
-) -> PyResult<()> {
-    if let Some(view) = plain(child)
-        && view.try_set_first_callback(callback.clone(), context.clone()).is_ok()
-    {
-        return Ok(());
-    }
-    add_done_callback(child, callback, context)
-}
-
 /// The callback of every child.
 fn child_done(slf: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
@@ -268,10 +257,6 @@ fn child_done(slf: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<Py<P
         }
     }
     Ok(py.None())
-}
-
-fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    future.call_method0(interned!(future.py(), "cancelled"))?.is_truthy()
 }
 
 /// The error of a child that is done; `None` when it has a result.
@@ -325,30 +310,6 @@ fn result_or_error<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
 fn last_cancelled<'py>(children: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyAny>> {
     let last = children.get_item(children.len().saturating_sub(1))?;
     last.call_method0(interned!(children.py(), "_make_cancelled_error"))
-}
-
-/// asyncio's own functions, for what is not native.
-struct Stock {
-    gather: Py<PyAny>,
-    ensure_future: Py<PyAny>,
-    isfuture: Py<PyAny>,
-}
-
-/// Looks asyncio's functions up while they still are asyncio's: `install()` puts ours in their place.
-pub fn prepare(py: Python<'_>) -> PyResult<()> {
-    stock(py).map(drop)
-}
-
-fn stock(py: Python<'_>) -> PyResult<&'static Stock> {
-    static STOCK: PyOnceLock<Stock> = PyOnceLock::new();
-    STOCK.get_or_try_init(py, || {
-        let tasks = py.import("asyncio.tasks")?;
-        Ok(Stock {
-            gather: tasks.getattr("gather")?.unbind(),
-            ensure_future: tasks.getattr("ensure_future")?.unbind(),
-            isfuture: py.import("asyncio.futures")?.getattr("isfuture")?.unbind(),
-        })
-    })
 }
 
 /// The class of what gather returns; `oxio.tasks` is imported long before the first call.

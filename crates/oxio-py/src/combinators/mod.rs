@@ -1,20 +1,32 @@
-//! Functions over awaitables: `sleep`, `gather`.
+//! Functions over awaitables: `sleep`, `gather`, `wait`, `as_completed`, `create_task`, `ensure_future`.
+//!
+//! The usual case is here; the unusual (another loop, debug mode, odd arguments) is asyncio's own function (`stock`).
 //!
 //! Thread: the loop's.
 
+mod children;
 mod gather;
 mod sleep;
+mod stock;
+mod tasks;
+mod wait;
 
 use pyo3::prelude::*;
+
+pub use gather::Gathering;
 
 use crate::awaitable::coroutine_function;
 
 /// Adds the functions to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    stock::stock(py)?;
     let tasks = py.import("asyncio.tasks")?;
-    let sleep = coroutine_function(&tasks.getattr("sleep")?, "oxio.tasks", &sleep::SLEEP)?;
-    module.add("sleep", sleep)?;
-    gather::prepare(py)?;
-    module.add_function(wrap_pyfunction!(gather::gather, module)?)
+    for (name, operation) in [("sleep", &sleep::SLEEP), ("wait", &wait::WAIT)] {
+        let function = coroutine_function(&tasks.getattr(name)?, "oxio.tasks", operation)?;
+        module.add(name, function)?;
+    }
+    module.add_function(wrap_pyfunction!(gather::gather, module)?)?;
+    module.add_function(wrap_pyfunction!(tasks::create_task, module)?)?;
+    module.add_function(wrap_pyfunction!(tasks::ensure_future, module)?)
 }

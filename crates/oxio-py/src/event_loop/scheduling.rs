@@ -153,7 +153,6 @@ pub fn create_task<'py>(
     let py = event_loop.py();
     let state = event_loop.get();
     state.check_closed(py)?;
-    let imports = Imports::of(py)?;
     let Some(eager_start) = native_start(event_loop)? else {
         return stock_create_task(event_loop, coro, kwargs);
     };
@@ -196,6 +195,6 @@ fn stock_create_task<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    let base = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?;
-    base.call_method(interned!(py, "create_task"), (event_loop, coro), kwargs)
+    // As a tuple of positional arguments, with the loop first: it is a plain function.
+    Imports::of(py)?.base_create_task.bind(py).call((event_loop, coro), kwargs)
 }

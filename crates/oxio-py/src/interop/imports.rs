@@ -32,6 +32,8 @@ pub struct Imports {
     pub future_set_exception: Py<PyAny>,
     pub future_cancel: Py<PyAny>,
     pub eager_task_factory: Option<Py<PyAny>>,
+    /// `BaseEventLoop.create_task`, which knows what the running version passes to a factory.
+    pub base_create_task: Py<PyAny>,
     pub tasks: TaskBook,
     /// Functions of `oxio._support`, the Python half of reporting.
     pub report_callback_error: Py<PyAny>,
@@ -104,6 +106,8 @@ impl Imports {
         let exceptions = py.import("asyncio.exceptions")?;
         let tasks = py.import("asyncio.tasks")?;
         let support = py.import("oxio._support")?;
+        let base_create_task =
+            py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_task")?;
         let c_future = native.getattr("Future")?;
         let c_task = native.getattr("Task")?;
         let handle = events.getattr("Handle")?;
@@ -119,6 +123,7 @@ impl Imports {
             future_set_exception: c_future.getattr("set_exception")?.unbind(),
             future_cancel: c_future.getattr("cancel")?.unbind(),
             eager_task_factory: tasks.getattr("eager_task_factory").ok().map(Bound::unbind),
+            base_create_task: base_create_task.unbind(),
             tasks: TaskBook::load(&native)?,
             report_callback_error: support.getattr("report_callback_error")?.unbind(),
             report_slow_callback: support.getattr("report_slow_callback")?.unbind(),

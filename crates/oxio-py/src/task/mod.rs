@@ -122,9 +122,20 @@ pub fn native_start(event_loop: &Bound<'_, Loop>) -> PyResult<Option<bool>> {
         // asyncio's own eager factory makes tasks of CPython's class: ours start eagerly as well.
         Some(factory) => {
             let is_eager = |eager: &Py<PyAny>| eager.is(factory);
-            imports.eager_task_factory.as_ref().is_some_and(is_eager).then_some(true)
+            let asyncios = imports.eager_task_factory.as_ref().is_some_and(is_eager);
+            (asyncios || OWN_EAGER_FACTORY.get(py).is_some_and(is_eager)).then_some(true)
         }
     })
+}
+
+/// `oxio.eager_task_factory`, told by the Python half when it has made it.
+static OWN_EAGER_FACTORY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Says that a task factory makes tasks of ours that start eagerly, and nothing else.
+#[pyfunction]
+#[pyo3(name = "_know_eager_factory")]
+pub fn know_eager_factory(py: Python<'_>, factory: Py<PyAny>) -> Py<PyAny> {
+    OWN_EAGER_FACTORY.get_or_init(py, || factory).clone_ref(py)
 }
 
 /// `event_loop.create_task(coro)`.

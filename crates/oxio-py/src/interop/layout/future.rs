@@ -224,6 +224,20 @@ impl<'a, 'py> FutureView<'a, 'py> {
         Ok(())
     }
 
+    /// Removes `callback` when it is the only one. False when somebody else must look for it.
+    pub fn remove_only(self, callback: &Bound<'py, PyAny>) -> bool {
+        let py = self.object.py();
+        // SAFETY: as in `event_loop`; the context goes with its callback.
+        unsafe {
+            let raw = self.raw();
+            if (*raw).callback0 != callback.as_ptr() || !(*raw).callbacks.is_null() {
+                return false;
+            }
+            drop((take(py, &raw mut (*raw).callback0), take(py, &raw mut (*raw).context0)));
+        }
+        true
+    }
+
     #[cfg(not(Py_3_13))]
     pub fn take_blocking(self) -> bool {
         // SAFETY: as in `event_loop`.
