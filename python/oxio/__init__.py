@@ -38,7 +38,6 @@ from oxio.rate_limits import RateLimiter, RateLimiterStatistics
 from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run
 from oxio.servers import Server
-<<<<<<< HEAD
 from oxio.streams import (
     StreamReader,
     StreamReaderProtocol,
@@ -49,10 +48,7 @@ from oxio.streams import (
     start_unix_server,
 )
 from oxio.subprocess import create_subprocess_exec, create_subprocess_shell
-from oxio.tasks import Task
-=======
 from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait
->>>>>>> main
 
 SelectorEventLoop = EventLoop
 
