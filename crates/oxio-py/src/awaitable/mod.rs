@@ -224,7 +224,7 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                 }
                 Err(error) => {
                     self.finish();
-                    return Sent::Raised(error);
+                    return Sent::Raised(not_a_return(py, error));
                 }
             }
         }
@@ -264,6 +264,17 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
             drop(slot.take(py));
         }
     }
+}
+
+/// What a coroutine raises in the place of `error`: a `StopIteration` would say that it has returned.
+fn not_a_return(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let raised = PyRuntimeError::new_err("coroutine raised StopIteration");
+    raised.set_context(py, Some(error.clone_ref(py)));
+    raised.set_cause(py, Some(error));
+    raised
 }
 
 /// Raises `error` where `inner` waits, as `yield from` does: closed by `GeneratorExit`, and without a `throw` of its own

@@ -41,6 +41,8 @@ struct Stock {
     writer: Py<PyAny>,
     flow_control: Py<PyAny>,
     protocol: Py<PyAny>,
+    /// The method of socket transports that returns `_closing`.
+    is_closing: Py<PyAny>,
     incomplete_read: Py<PyAny>,
     limit_overrun: Py<PyAny>,
 }
@@ -51,12 +53,15 @@ impl Stock {
     fn of(py: Python<'_>) -> PyResult<&'static Self> {
         STOCK.get_or_try_init(py, || {
             let streams = py.import("asyncio.streams")?;
+            let socket_transport =
+                py.import("asyncio.selector_events")?.getattr("_SelectorSocketTransport")?;
             let exceptions = py.import("asyncio.exceptions")?;
             Ok(Self {
                 reader: streams.getattr("StreamReader")?.unbind(),
                 writer: streams.getattr("StreamWriter")?.unbind(),
                 flow_control: streams.getattr("FlowControlMixin")?.unbind(),
                 protocol: streams.getattr("StreamReaderProtocol")?.unbind(),
+                is_closing: socket_transport.getattr("is_closing")?.unbind(),
                 incomplete_read: exceptions.getattr("IncompleteReadError")?.unbind(),
                 limit_overrun: exceptions.getattr("LimitOverrunError")?.unbind(),
             })

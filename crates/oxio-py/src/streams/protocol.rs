@@ -26,7 +26,8 @@ pub struct FlowControl {
     connection_lost: GilFlag<bool>,
 }
 
-static HOOKS: Hooks = Hooks::new(&["_drain_helper", "data_received"], &["_paused", "_connection_lost"]);
+static HOOKS: Hooks =
+    Hooks::new(&["_drain_helper", "data_received"], &["_paused", "_connection_lost"]);
 /// The same for the subclass below, which has more of them.
 static PROTOCOL_HOOKS: Hooks = Hooks::new(
     &["_drain_helper", "data_received"],

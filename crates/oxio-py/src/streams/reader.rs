@@ -362,9 +362,8 @@ impl StreamReader {
             return Ok(());
         }
         // A future raises and reports it as asyncio's would: `StopIteration`, classes, nobody who takes it.
-        let failed = slf
-            .getattr(interned!(py, "_loop"))?
-            .call_method0(interned!(py, "create_future"))?;
+        let failed =
+            slf.getattr(interned!(py, "_loop"))?.call_method0(interned!(py, "create_future"))?;
         failed.call_method1(interned!(py, "set_exception"), (exc,))?;
         drop(parked.state().third.set(failed));
         parked.wake().map(drop)
@@ -384,30 +383,33 @@ impl StreamReader {
         if this.overrides(py, hook::STATE) {
             return Self::stock(slf, "__repr__", ())?.extract();
         }
-        let mut text = String::from("<StreamReader");
+        let mut words = vec!["StreamReader".to_owned()];
         let len = this.buffer.len(py);
         if len > 0 {
-            text += &format!(" {len} bytes");
+            words.push(format!("{len} bytes"));
         }
         if this.eof.get(py) {
-            text += " eof";
+            words.push("eof".into());
         }
         if this.limit.get(py) != DEFAULT_LIMIT {
-            text += &format!(" limit={}", this.show_limit(py)?.str()?.to_str()?);
+            words.push(format!("limit={}", this.show_limit(py)?.str()?.to_str()?));
         }
-        let slots =
-            [("waiter", &this.waiter), ("exception", &this.exception), ("transport", &this.transport)];
+        let slots = [
+            ("waiter", &this.waiter),
+            ("exception", &this.exception),
+            ("transport", &this.transport),
+        ];
         for (name, slot) in slots {
             if let Some(object) = slot.get(py)
                 && object.is_truthy()?
             {
-                text += &format!(" {name}={}", shown(&object)?);
+                words.push(format!("{name}={}", shown(&object)?));
             }
         }
         if this.paused.get(py) {
-            text += " paused";
+            words.push("paused".into());
         }
-        Ok(text + ">")
+        Ok(format!("<{}>", words.join(" ")))
     }
 
     fn __setattr__(

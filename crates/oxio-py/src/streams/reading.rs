@@ -44,7 +44,12 @@ static READEXACTLY: Method = Method {
 static READUNTIL: Method = Method {
     operation: Operation {
         name: "StreamReader.readuntil",
-        parameters: Parameters { is_method: true, names: &["separator"], required: 0, positional: 1 },
+        parameters: Parameters {
+            is_method: true,
+            names: &["separator"],
+            required: 0,
+            positional: 1,
+        },
         resume: readuntil,
     },
     is_native,
@@ -147,7 +152,11 @@ impl StreamReader {
     }
 
     /// The wait is over, one way or the other.
-    fn waited(slf: &Bound<'_, Self>, view: AwaitableView<'_, '_>, resumed: Resumed<'_>) -> PyResult<()> {
+    fn waited(
+        slf: &Bound<'_, Self>,
+        view: AwaitableView<'_, '_>,
+        resumed: Resumed<'_>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         if this.waiter.holds(view.object()) {
@@ -170,7 +179,7 @@ impl StreamReader {
     }
 }
 
-/// `awaited` when an awaitable is resumed: true at its first step, false after a wait.
+/// True at the first step, false after a wait.
 fn is_start<'py>(
     reader: &Bound<'py, StreamReader>,
     view: AwaitableView<'_, 'py>,
@@ -287,14 +296,12 @@ fn gather_overridden<'py>(
 /// What a `read(-1)` has gathered.
 fn blocks<'py>(view: AwaitableView<'_, 'py>) -> PyResult<Bound<'py, PyList>> {
     let py = view.py();
-    match view.state().second.get(py) {
-        Some(blocks) => Ok(blocks.cast_into::<PyList>()?),
-        None => {
-            let blocks = PyList::empty(py);
-            drop(view.state().second.set(blocks.clone().into_any()));
-            Ok(blocks)
-        }
+    if let Some(blocks) = view.state().second.get(py) {
+        return Ok(blocks.cast_into::<PyList>()?);
     }
+    let blocks = PyList::empty(py);
+    drop(view.state().second.set(blocks.clone().into_any()));
+    Ok(blocks)
 }
 
 fn joined<'py>(view: AwaitableView<'_, 'py>) -> PyResult<Step<'py>> {
@@ -339,7 +346,10 @@ fn readexactly<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyRe
 }
 
 /// `IncompleteReadError(partial, expected)`.
-fn incomplete(partial: &Bound<'_, PyBytes>, expected: Option<&Bound<'_, PyAny>>) -> PyResult<PyErr> {
+fn incomplete(
+    partial: &Bound<'_, PyBytes>,
+    expected: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyErr> {
     let class = Stock::of(partial.py())?.incomplete_read.bind(partial.py());
     Ok(PyErr::from_value(class.call1((partial, expected))?))
 }
@@ -449,7 +459,11 @@ fn line<'py>(
 }
 
 /// A line beyond the limit is dropped, or what there is of it, and `ValueError` says so.
-fn too_long(reader: &Bound<'_, StreamReader>, text: &'static str, consumed: usize) -> PyResult<PyErr> {
+fn too_long(
+    reader: &Bound<'_, StreamReader>,
+    text: &'static str,
+    consumed: usize,
+) -> PyResult<PyErr> {
     let py = reader.py();
     let buffer = &reader.get().buffer;
     if buffer.look_at(py, |bytes| bytes.get(consumed) == Some(&b'\n'))? {
@@ -459,7 +473,9 @@ fn too_long(reader: &Bound<'_, StreamReader>, text: &'static str, consumed: usiz
     }
     StreamReader::maybe_resume(reader)?;
     let error = PyValueError::new_err(text);
-    error.value(py).setattr(interned!(py, "__context__"), overrun(py, text, consumed)?.value(py))?;
+    error
+        .value(py)
+        .setattr(interned!(py, "__context__"), overrun(py, text, consumed)?.value(py))?;
     Ok(error)
 }
 

@@ -107,9 +107,14 @@ fn constant<'py>(separator: Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyB
 /// The answer of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    At { start: usize, end: usize },
+    At {
+        start: usize,
+        end: usize,
+    },
     /// Not in the first `scanned` bytes, whatever follows them.
-    Nothing { scanned: usize },
+    Nothing {
+        scanned: usize,
+    },
 }
 
 fn find_one(bytes: &[u8], from: usize, separator: &[u8]) -> Option<(usize, usize)> {

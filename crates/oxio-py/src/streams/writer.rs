@@ -16,7 +16,7 @@ use super::protocol::FlowControl;
 use super::reader::{StreamReader, put};
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
 use crate::interop::call::is_native_coroutine;
-use crate::interop::cell::GilSlot;
+use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::interned;
 
 /// The state of an `asyncio.StreamWriter`, and what happens per write.
@@ -24,6 +24,8 @@ use crate::interop::imports::interned;
 pub struct StreamWriter {
     overridden: Overridden,
     transport: GilSlot,
+    /// The transport's `is_closing()` is asyncio's own, which returns `_closing`.
+    has_closing_flag: GilFlag<bool>,
     protocol: GilSlot,
     reader: GilSlot,
     event_loop: GilSlot,
@@ -72,8 +74,7 @@ fn drain<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<S
             {
                 return Err(PyErr::from_value(error));
             }
-            let transport = StreamWriter::transport(writer)?;
-            if transport.call_method0(interned!(py, "is_closing"))?.is_truthy()? {
+            if StreamWriter::is_transport_closing(writer)? {
                 // So that `connection_lost()` can come: else a loop of writes would never see that nobody reads.
                 view.state().number.set(py, 1);
                 return Ok(Step::Yield);
@@ -118,6 +119,25 @@ impl StreamWriter {
             None => slf.getattr(interned!(slf.py(), "_transport")),
         }
     }
+
+    fn look_at_transport(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = transport.py();
+        let stock = &Stock::of(py)?.is_closing;
+        let asked = transport.get_type().getattr_opt(interned!(py, "is_closing"))?;
+        let has_flag = asked.is_some_and(|asked| asked.is(stock));
+        self.has_closing_flag.set(py, has_flag);
+        Ok(())
+    }
+
+    /// `transport.is_closing()`, without the call where that only reads an attribute.
+    fn is_transport_closing(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let transport = Self::transport(slf)?;
+        if slf.get().has_closing_flag.get(py) {
+            return transport.getattr(interned!(py, "_closing"))?.is_truthy();
+        }
+        transport.call_method0(interned!(py, "is_closing"))?.is_truthy()
+    }
 }
 
 #[pymethods]
@@ -133,6 +153,7 @@ impl StreamWriter {
         Ok(Self {
             overridden: HOOKS.of(class)?,
             transport: GilSlot::default(),
+            has_closing_flag: GilFlag::new(false),
             protocol: GilSlot::default(),
             reader: GilSlot::default(),
             event_loop: GilSlot::default(),
@@ -158,6 +179,7 @@ impl StreamWriter {
             slf.setattr(name, value)
         };
         let this = slf.get();
+        this.look_at_transport(&transport)?;
         set(interned!(py, "_transport"), &this.transport, transport)?;
         set(interned!(py, "_protocol"), &this.protocol, protocol)?;
         // asyncio's class, and so oxio's too: programs have readers of both.
@@ -184,8 +206,10 @@ impl StreamWriter {
     }
 
     #[setter(_transport)]
-    fn assign_transport(&self, value: Bound<'_, PyAny>) {
+    fn assign_transport(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.look_at_transport(&value)?;
         put(&self.transport, value);
+        Ok(())
     }
 
     #[getter(_protocol)]
