@@ -20,6 +20,7 @@ from oxio import (
     futures,
     graph,
     policies,
+    queues,
     runners,
     servers,
     streams,
@@ -34,6 +35,7 @@ from oxio.exceptions import QueueShutDown
 from oxio.futures import Future
 from oxio.graph import *
 from oxio.installation import install, uninstall
+from oxio.queues import LifoQueue, PriorityQueue, Queue
 from oxio.rate_limits import RateLimiter, RateLimiterStatistics
 from oxio.retries import RetryAttempt, retry
 from oxio.runners import Runner, run

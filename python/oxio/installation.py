@@ -17,7 +17,7 @@ import sys
 from asyncio import events, unix_events
 from types import ModuleType
 
-from oxio import futures, streams, subprocess, tasks
+from oxio import futures, queues, streams, subprocess, tasks
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -29,6 +29,9 @@ _NAMES: dict[str, object] = {
     "EventLoop": EventLoop,
     "_GatheringFuture": tasks._GatheringFuture,
     "eager_task_factory": getattr(tasks, "eager_task_factory", None),
+    "Queue": queues.Queue,
+    "PriorityQueue": queues.PriorityQueue,
+    "LifoQueue": queues.LifoQueue,
     "create_task": tasks.create_task,
     "ensure_future": tasks.ensure_future,
     "gather": tasks.gather,

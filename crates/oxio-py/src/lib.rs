@@ -11,6 +11,7 @@ mod future;
 mod handle;
 mod interop;
 mod protocol;
+mod queues;
 mod scheduler;
 mod streams;
 mod task;
@@ -33,6 +34,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(task::know_eager_factory, module)?)?;
     combinators::add_to(module)?;
     streams::add_to(module)?;
+    queues::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.
     module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;

@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Awaitable, AwaitableView, Phase, Resumed, Step, Wait};
-use crate::interop::cell::{GilFlag, GilSlot};
-use crate::interop::coroutine_function::{Callable, new_coroutine_function};
+use crate::interop::cell::{GilCell, GilFlag, GilSlot};
+use crate::interop::native_function::{Callable, new_native_function};
 use crate::interop::instance::new_instance_of;
 
 /// What a native coroutine function does.
@@ -15,6 +15,13 @@ pub struct Operation {
     pub parameters: Parameters,
     /// Called when it is started, when its wait is over, and when an error is raised where it waits.
     pub resume: for<'py> fn(AwaitableView<'_, 'py>, Resumed<'py>) -> PyResult<Step<'py>>,
+}
+
+/// A native method that awaits nothing, with all that can be asked of the one of asyncio's that it replaces.
+pub struct Method {
+    pub parameters: Parameters,
+    /// Called with the instance and what stands behind it in the call.
+    pub call: for<'py> fn(&Bound<'py, PyAny>, &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>>,
 }
 
 /// The parameters behind `self`, three at most. They become [`Awaitable::first`], `second` and `third`.
@@ -38,7 +45,59 @@ pub fn coroutine_function<'py>(
     module: &str,
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    new_coroutine_function(template, module, operation)
+    let py = template.py();
+    TEMPLATES.borrow(py).push((operation, template.clone().unbind()));
+    new_native_function(template, module, operation)
+}
+
+/// The template of each operation: few, and looked up by whoever inspects a coroutine.
+static TEMPLATES: GilCell<Vec<(&'static Operation, Py<PyAny>)>> = GilCell::new(Vec::new());
+
+/// `cr_code`: that of the function of asyncio's that the operation replaces.
+pub(super) fn code_of<'py>(
+    py: Python<'py>,
+    operation: &'static Operation,
+) -> PyResult<Bound<'py, PyAny>> {
+    let template = TEMPLATES
+        .borrow(py)
+        .iter()
+        .find(|(known, _)| std::ptr::eq(*known, operation))
+        .map(|(_, template)| template.bind(py).clone());
+    match template {
+        Some(template) => template.getattr("__code__"),
+        None => Ok(py.None().into_bound(py)),
+    }
+}
+
+/// The function for `method`; `template` and `module` as of [`coroutine_function`].
+pub fn method_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    method: &'static Method,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_native_function(template, module, method)
+}
+
+impl Callable for Method {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let (Some((owner, rest)), None) = (args.split_first(), keywords)
+            && self.parameters.accept(rest.len())
+        {
+            return (self.call)(owner, rest);
+        }
+        match self.parameters.bind(args, keywords)? {
+            Some(Bindings { owner: Some(owner), rest }) => {
+                let given: Vec<_> = rest.into_iter().flatten().collect();
+                (self.call)(&owner, &given)
+            }
+            _ => call_template(template, args, keywords),
+        }
+    }
 }
 
 impl Callable for Operation {
@@ -49,6 +108,15 @@ impl Callable for Operation {
         keywords: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = template.py();
+        if keywords.is_none()
+            && self.parameters.is_method
+            && let Some((owner, rest)) = args.split_first()
+            && self.parameters.accept(rest.len())
+        {
+            let argument = |index: usize| rest.get(index).cloned();
+            let arguments = [argument(0), argument(1), argument(2)];
+            return new_awaitable(py, self, Some(owner.clone()), arguments);
+        }
         match self.parameters.bind(args, keywords)? {
             Some(bindings) => new_awaitable(py, self, bindings.owner, bindings.rest),
             None => call_template(template, args, keywords),
@@ -63,6 +131,11 @@ struct Bindings<'py> {
 }
 
 impl Parameters {
+    /// Whether this many behind `self`, all by position, are a good call.
+    fn accept(&self, count: usize) -> bool {
+        self.required <= count && count <= self.positional
+    }
+
     /// `None` when the call is wrong, so that asyncio's own function refuses it in its own words.
     fn bind<'py>(
         &self,
@@ -70,10 +143,6 @@ impl Parameters {
         keywords: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Option<Bindings<'py>>> {
         let named = keywords.map_or(0, PyTupleMethods::len);
-        if named == 0 && self.is_method && args.len() == 1 && self.required == 0 {
-            // The usual call: `lock.acquire()`.
-            return Ok(Some(Bindings { owner: Some(args[0].clone()), rest: [const { None }; 3] }));
-        }
         let (by_position, by_name) = args.split_at(args.len() - named);
         let (owner, by_position) = match by_position.split_first() {
             Some((owner, rest)) if self.is_method => (Some(owner.clone()), rest),
@@ -102,7 +171,37 @@ impl Parameters {
     }
 }
 
-/// Calls the function that the native one stands for: what that one does not take, asyncio's own answers.
+/// A function of asyncio's that is not `async def`, in Rust.
+pub struct PlainFunction(
+    /// Takes the template, the arguments, and the names of the last of them.
+    pub  for<'py> fn(
+        &Bound<'py, PyAny>,
+        &[Bound<'py, PyAny>],
+        Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>>,
+);
+
+impl Callable for PlainFunction {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        (self.0)(template, args, keywords)
+    }
+}
+
+/// The function `function`; `template` is asyncio's own, `module` where users find it.
+pub fn plain_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    function: &'static PlainFunction,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_native_function(template, module, function)
+}
+
+/// `template(*args)`, for calls that are not the usual ones.
 pub fn call_template<'py>(
     template: &Bound<'py, PyAny>,
     args: &[Bound<'py, PyAny>],

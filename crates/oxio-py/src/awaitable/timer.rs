@@ -36,7 +36,7 @@ pub fn wake_after<'py>(
     let py = view.py();
     let running = running_loop(py)?;
     if let Some(event_loop) = Loop::native_of(&running)
-        && event_loop.get().native().timers
+        && event_loop.get().native(py).timers
         && !event_loop.get().is_debug(py)
     {
         event_loop.get().check_closed(py)?;

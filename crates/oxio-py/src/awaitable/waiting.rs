@@ -146,8 +146,8 @@ pub(super) fn attribute<'py>(
             let blocking = view.state().blocking.get(py).into_pyobject(py).ok()?;
             Some(Ok(blocking.to_owned().into_any()))
         }
-        "get_loop" | "add_done_callback" | "remove_done_callback" | "cancel" | "cancelled"
-        | "done" | "result" | "exception"
+        "get_loop" | "add_done_callback" | "remove_done_callback" | "set_result" | "cancel"
+        | "cancelled" | "done" | "result" | "exception"
             if is_idle =>
         {
             let message = format!("'coroutine' object has no attribute '{name}'");
@@ -161,6 +161,16 @@ pub(super) fn attribute<'py>(
 pub(super) fn wake_method(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     view(slf)?.wake()?;
     Ok(slf.py().None())
+}
+
+/// For Python code that wakes waiters itself, as overridden `_wakeup_next`s do.
+pub(super) fn set_result(slf: &Bound<'_, PyAny>, _result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    if !view(slf)?.wake()? {
+        let class = Imports::of(py)?.invalid_state_error.bind(py);
+        return Err(PyErr::from_value(class.call1(("invalid state",))?));
+    }
+    Ok(py.None())
 }
 
 pub(super) fn get_loop(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

@@ -17,7 +17,7 @@ use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain};
 use crate::interop::call::copy_context;
 use crate::interop::imports::{Imports, interned};
 use crate::interop::rawtype::{bind_builtin, method_onearg};
-use crate::scheduler::running_native_loop;
+use crate::scheduler::{running_loop, running_native_loop};
 use crate::task::{forget_awaited_by, note_awaited_by};
 
 /// # Cancel safety
@@ -52,6 +52,7 @@ fn resume<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<
                 return Err(PyTypeError::new_err("wait() needs futures"));
             };
             let futures = check(&given, state.third.get(py).as_ref())?;
+            running_loop(py)?;
             drop(state.first.set(futures.clone().into_any()));
             begin(view, &futures)?;
             Ok(Step::Park)

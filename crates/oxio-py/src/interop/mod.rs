@@ -6,17 +6,19 @@
 //! * [`call`]: sending into coroutines, entering contexts, calling without a tuple;
 //! * [`cell`]: interior mutability guarded by the interpreter lock;
 //! * [`imports`]: the Python objects that the hot paths need, looked up once;
+//! * [`attributes`]: whether a class has changed since, and setting an attribute the plain way;
 //! * [`buffer`]: writing into the buffers of others;
 //! * [`attach`]: the one door for letting go of the interpreter.
 
 pub mod attach;
-pub mod attribute;
+pub mod attributes;
 pub mod buffer;
 pub mod call;
-pub mod coroutine_function;
+
 pub mod instance;
 pub mod stop_iteration;
 pub mod cell;
 pub mod imports;
 pub mod layout;
+pub mod native_function;
 pub mod rawtype;

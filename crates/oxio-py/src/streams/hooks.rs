@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyType};
 
 use crate::awaitable::{Operation, call_template};
-use crate::interop::coroutine_function::{Callable, new_coroutine_function};
+use crate::interop::native_function::{Callable, new_native_function};
 
 /// A set of overridden methods, by their place in the list of [`Hooks`].
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Method {
         asyncios: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let template = asyncios.getattr(name)?;
-        class.setattr(name, new_coroutine_function(&template, "oxio.streams", self)?)
+        class.setattr(name, new_native_function(&template, "oxio.streams", self)?)
     }
 }
 

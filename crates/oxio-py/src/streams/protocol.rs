@@ -13,7 +13,7 @@ use super::hooks::{Hooks, Method, Overridden};
 use super::reader::{StreamReader, put};
 use super::writer::{connection_lost, none};
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
-use crate::interop::attribute::set_attribute;
+use crate::interop::attributes::set_attribute_plainly;
 use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::interned;
 use crate::protocol::{Direct, open_direct_door};
@@ -127,11 +127,11 @@ impl FlowControl {
             let overridden = &slf.get().overridden;
             overridden.set(slf.py(), overridden.get(slf.py()).with(place));
         }
-        set_attribute(slf, name, Some(value))
+        set_attribute_plainly(slf, name, Some(value))
     }
 
     fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        set_attribute(slf, name, None)
+        set_attribute_plainly(slf, name, None)
     }
 
     #[getter(_paused)]

@@ -14,7 +14,7 @@ use super::Stock;
 use super::buffer::Buffer;
 use super::hooks::{Hooks, Overridden};
 use crate::awaitable::AwaitableView;
-use crate::interop::attribute::set_attribute;
+use crate::interop::attributes::set_attribute_plainly;
 use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::interned;
 use crate::scheduler::{Loop, running_native_loop};
@@ -418,11 +418,11 @@ impl StreamReader {
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         slf.get().note(name);
-        set_attribute(slf, name, Some(value))
+        set_attribute_plainly(slf, name, Some(value))
     }
 
     fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        set_attribute(slf, name, None)
+        set_attribute_plainly(slf, name, None)
     }
 
     /// How many bytes are buffered.

@@ -147,7 +147,7 @@ pub fn create_task<'py>(
     coro: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let state = event_loop.get();
-    if state.native().create_task && !state.is_debug(event_loop.py()) {
+    if state.native(event_loop.py()).create_task && !state.is_debug(event_loop.py()) {
         state.check_closed(event_loop.py())?;
         if let Some(eager_start) = native_start(event_loop)? {
             return new_task(event_loop, NewTask { coro, name: None, context: None, eager_start });
