@@ -37,10 +37,17 @@ _NAMES: dict[str, object] = {
     "gather": tasks.gather,
     "sleep": tasks.sleep,
     "wait": tasks.wait,
-    **{name: getattr(streams, name) for name in streams.__all__},
+    "StreamReader": streams.StreamReader,
+    "StreamWriter": streams.StreamWriter,
+    "StreamReaderProtocol": streams.StreamReaderProtocol,
     "FlowControlMixin": streams.FlowControlMixin,
-    **{name: getattr(subprocess, name) for name in subprocess.__all__},
+    "open_connection": streams.open_connection,
+    "start_server": streams.start_server,
+    "open_unix_connection": streams.open_unix_connection,
+    "start_unix_server": streams.start_unix_server,
     "SubprocessStreamProtocol": subprocess.SubprocessStreamProtocol,
+    "create_subprocess_exec": subprocess.create_subprocess_exec,
+    "create_subprocess_shell": subprocess.create_subprocess_shell,
 }
 
 # (place, name, asyncio's value), in the order of installing; empty when oxio is not installed.
@@ -54,12 +61,13 @@ def install() -> None:
     """
     if _displaced:
         return
+    # Who has imported this class before goes on with it.
+    _displace(asyncio.streams.StreamWriter, "__init__", streams._stock_writer_init)
     for name, value in _NAMES.items():
         stock = _stock(name)
         for module in _modules():
             if stock is not None and vars(module).get(name) is stock:
                 _displace(module, name, value)
-    _displace(streams._streams.StreamWriter, "__init__", streams._stock_writer_init)
     _displace(unix_events._UnixDefaultEventLoopPolicy, "_loop_factory", EventLoop)
     if not _makes_oxio_loops(events._event_loop_policy):  # type: ignore[attr-defined]
         # Without a policy asyncio makes its default one when it next needs it.
