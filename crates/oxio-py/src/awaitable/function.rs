@@ -45,9 +45,13 @@ pub fn coroutine_function<'py>(
     module: &str,
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = template.py();
-    TEMPLATES.borrow(py).push((operation, template.clone().unbind()));
+    remember_template(template, operation);
     new_native_function(template, module, operation)
+}
+
+/// Coroutines of `operation` are to show `template`'s code: for functions that are not made by [`coroutine_function`].
+pub fn remember_template(template: &Bound<'_, PyAny>, operation: &'static Operation) {
+    TEMPLATES.borrow(template.py()).push((operation, template.clone().unbind()));
 }
 
 /// The template of each operation: few, and looked up by whoever inspects a coroutine.

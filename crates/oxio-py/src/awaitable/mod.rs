@@ -29,7 +29,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 pub use timer::{Alarm, cancel_alarm, wake_after};
 pub use function::{
     Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
-    method_function, new_awaitable, plain_function,
+    method_function, new_awaitable, plain_function, remember_template,
 };
 
 use function::code_of;

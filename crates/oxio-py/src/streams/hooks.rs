@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyType};
 
-use crate::awaitable::{Operation, call_template};
+use crate::awaitable::{Operation, call_template, remember_template};
 use crate::interop::native_function::{Callable, new_native_function};
 
 /// A set of overridden methods, by their place in the list of [`Hooks`].
@@ -93,6 +93,7 @@ impl Method {
         asyncios: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let template = asyncios.getattr(name)?;
+        remember_template(&template, &self.operation);
         class.setattr(name, new_native_function(&template, "oxio.streams", self)?)
     }
 }
