@@ -32,9 +32,6 @@ from asyncio import (
     Runner,
     SendfileNotAvailableError,
     Server,
-    StreamReader,
-    StreamReaderProtocol,
-    StreamWriter,
     SubprocessProtocol,
     SubprocessTransport,
     Task,
@@ -63,15 +60,11 @@ from asyncio import (
     iscoroutine,
     iscoroutinefunction,
     isfuture,
-    open_connection,
-    open_unix_connection,
     run_coroutine_threadsafe,
     set_event_loop,
     set_event_loop_policy,
     shield,
     sleep,
-    start_server,
-    start_unix_server,
     timeout,
     timeout_at,
     to_thread,
@@ -94,8 +87,6 @@ from asyncio import queues as queues
 from asyncio import selector_events as selector_events
 from asyncio import sslproto as sslproto
 from asyncio import staggered as staggered
-from asyncio import streams as streams
-from asyncio import subprocess as subprocess
 from asyncio import taskgroups as taskgroups
 from asyncio import threads as threads
 from asyncio import timeouts as timeouts
@@ -112,6 +103,8 @@ from oxio import policies as policies
 from oxio import runners as runners
 from oxio import servers as servers
 from oxio import statistics as statistics
+from oxio import streams as streams
+from oxio import subprocess as subprocess
 from oxio import tasks as tasks
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
@@ -144,6 +137,13 @@ from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
 from oxio.retries import RetryAttempt as RetryAttempt
 from oxio.retries import retry as retry
 from oxio.runners import run as run
+from oxio.streams import StreamReader as StreamReader
+from oxio.streams import StreamReaderProtocol as StreamReaderProtocol
+from oxio.streams import StreamWriter as StreamWriter
+from oxio.streams import open_connection as open_connection
+from oxio.streams import open_unix_connection as open_unix_connection
+from oxio.streams import start_server as start_server
+from oxio.streams import start_unix_server as start_unix_server
 
 SelectorEventLoop = EventLoop
 
