@@ -25,12 +25,9 @@ from asyncio import (
     Handle,
     IncompleteReadError,
     InvalidStateError,
-    LifoQueue,
     LimitOverrunError,
     Lock,
-    PriorityQueue,
     Protocol,
-    Queue,
     QueueEmpty,
     QueueFull,
     ReadTransport,
@@ -97,7 +94,6 @@ from asyncio import locks as locks
 from asyncio import log as log
 from asyncio import mixins as mixins
 from asyncio import protocols as protocols
-from asyncio import queues as queues
 from asyncio import selector_events as selector_events
 from asyncio import sslproto as sslproto
 from asyncio import staggered as staggered
@@ -115,6 +111,7 @@ from oxio import exceptions as exceptions
 from oxio import futures as futures
 from oxio import graph as graph
 from oxio import policies as policies
+from oxio import queues as queues
 from oxio import runners as runners
 from oxio import servers as servers
 from oxio import tasks as tasks
@@ -142,6 +139,9 @@ from oxio.rate_limits import RateLimiter as RateLimiter
 from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
 from oxio.retries import RetryAttempt as RetryAttempt
 from oxio.retries import retry as retry
+from oxio.queues import LifoQueue as LifoQueue
+from oxio.queues import PriorityQueue as PriorityQueue
+from oxio.queues import Queue as Queue
 from oxio.runners import run as run
 
 SelectorEventLoop = EventLoop

@@ -26,7 +26,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
 pub use timer::{Alarm, cancel_alarm, wake_after};
-pub use function::{Method, Operation, Parameters, coroutine_function, method_function};
+pub use function::{
+    Call, Method, Operation, Parameters, coroutine_function, method_function, new_awaitable,
+};
 
 use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};
