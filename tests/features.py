@@ -35,6 +35,8 @@ ASYNC_AS_COMPLETED = inspect.isclass(getattr(asyncio.tasks, "_AsCompletedIterato
 WAIT_FOR_IS_A_TIMEOUT = "timeouts" in asyncio.wait_for.__code__.co_names
 """From 3.12 on `wait_for` awaits within a `timeout()`. Before, it made a task and waited for that to end."""
 SLEEP_REFUSES_NAN = "isnan" in asyncio.sleep.__code__.co_names
+STREAM_WRITER_WARNS = hasattr(asyncio.StreamWriter, "__del__")
+"""A StreamWriter that is collected open closes its transport and warns."""
 EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
 
 

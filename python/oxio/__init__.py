@@ -13,7 +13,20 @@ import sys as _sys
 import warnings as _warnings
 from asyncio import *
 
-from oxio import eager, events, exceptions, futures, graph, policies, queues, runners, servers, tasks
+from oxio import (
+    eager,
+    events,
+    exceptions,
+    futures,
+    graph,
+    locks,
+    policies,
+    queues,
+    runners,
+    servers,
+    statistics,
+    tasks,
+)
 from oxio._oxio import __version__
 from oxio.concurrency import map_concurrent, race
 from oxio.eager import create_eager_task_factory, eager_task_factory
@@ -22,6 +35,7 @@ from oxio.exceptions import QueueShutDown
 from oxio.futures import Future
 from oxio.graph import *
 from oxio.installation import install, uninstall
+from oxio.locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from oxio.queues import LifoQueue, PriorityQueue, Queue
 from oxio.rate_limits import RateLimiter, RateLimiterStatistics
 from oxio.retries import RetryAttempt, retry

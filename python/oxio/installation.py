@@ -17,7 +17,7 @@ import sys
 from asyncio import events, unix_events
 from types import ModuleType
 
-from oxio import futures, queues, tasks
+from oxio import futures, locks, queues, tasks
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -37,6 +37,7 @@ _NAMES: dict[str, object] = {
     "gather": tasks.gather,
     "sleep": tasks.sleep,
     "wait": tasks.wait,
+    **{name: getattr(locks, name) for name in locks.__all__},
 }
 
 # (place, name, asyncio's value), in the order of installing; empty when oxio is not installed.

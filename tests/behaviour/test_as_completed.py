@@ -9,7 +9,9 @@ import features
 from interleaving import count_turns, note, on_stock, outcome
 from recording import turns
 
-both_forms = pytest.mark.skipif(not features.ASYNC_AS_COMPLETED, reason="this as_completed is a plain generator")
+both_forms = pytest.mark.skipif(
+    not features.ASYNC_AS_COMPLETED, reason="this as_completed is a plain generator"
+)
 
 
 async def for_ever():
@@ -28,7 +30,9 @@ async def fails(error, pause=0):
 
 def test_results_come_in_the_order_in_which_things_end(run, loop_module):
     async def main():
-        results = [await one for one in loop_module.as_completed([value("c", 5), value("a", 1), value("b", 3)])]
+        results = [
+            await one for one in loop_module.as_completed([value("c", 5), value("a", 1), value("b", 3)])
+        ]
         assert results == ["a", "b", "c"]
 
     run(main())
@@ -111,7 +115,13 @@ def test_the_turns_are_asyncios(run, loop_module):
         count_turns(log, 20)
         done = asyncio.get_running_loop().create_future()
         done.set_result("done")
-        for awaitables in ([value(1)], [value(1), value(2, 2)], [done], [done, value(3, 1)], [asyncio.create_task(value(4))]):
+        for awaitables in (
+            [value(1)],
+            [value(1), value(2, 2)],
+            [done],
+            [done, value(3, 1)],
+            [asyncio.create_task(value(4))],
+        ):
             for one in module.as_completed(awaitables):
                 log.append(await one)
             log.append("end")

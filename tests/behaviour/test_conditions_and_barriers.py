@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from interleaving import count_turns, note, on_stock
+from interleaving import count_turns, on_stock
 from recording import turns
 
 
@@ -290,7 +290,9 @@ def test_a_condition_shares_the_lock_it_is_given(run, loop_module):
     run(main())
 
 
-def test_a_condition_works_with_the_other_modules_lock_and_with_any_object_that_has_its_methods(run, loop_module):
+def test_a_condition_works_with_the_other_modules_lock_and_with_any_object_that_has_its_methods(
+    run, loop_module
+):
     class Recording:
         def __init__(self):
             self.lock = asyncio.Lock()
@@ -441,7 +443,9 @@ def test_a_condition_is_bound_to_the_loop_on_which_somebody_first_waited(loop_fa
 
     async def elsewhere():
         async with condition:
-            with pytest.raises(RuntimeError, match=r"Condition object at .* is bound to a different event loop$"):
+            with pytest.raises(
+                RuntimeError, match=r"Condition object at .* is bound to a different event loop$"
+            ):
                 await condition.wait()
             assert condition.locked()
 
@@ -451,7 +455,9 @@ def test_a_condition_is_bound_to_the_loop_on_which_somebody_first_waited(loop_fa
     first.run_until_complete(wait())
 
 
-def test_a_condition_with_a_lock_of_another_loop_says_so_when_it_has_to_wait_for_that(loop_factory, loop_module):
+def test_a_condition_with_a_lock_of_another_loop_says_so_when_it_has_to_wait_for_that(
+    loop_factory, loop_module
+):
     lock = loop_module.Lock()
 
     async def bind():
@@ -471,7 +477,9 @@ def test_a_condition_with_a_lock_of_another_loop_says_so_when_it_has_to_wait_for
         [task] = await start(work())
         async with condition:
             condition.notify()
-            with pytest.raises(RuntimeError, match=r"Lock object at .*\[locked\]> is bound to a different event loop$"):
+            with pytest.raises(
+                RuntimeError, match=r"Lock object at .*\[locked\]> is bound to a different event loop$"
+            ):
                 await task
         assert not lock.locked()
 

@@ -216,7 +216,9 @@ def test_an_exception_that_nobody_asks_for_is_reported_once(run, loop_module, as
 
 def test_exceptions_gathered_as_results_are_not_reported(run, loop_module):
     async def main():
-        future = loop_module.gather(fails(ValueError("first")), fails(KeyError("second")), return_exceptions=True)
+        future = loop_module.gather(
+            fails(ValueError("first")), fails(KeyError("second")), return_exceptions=True
+        )
         await turns(5)
         assert future.done()
 
@@ -488,11 +490,16 @@ def test_without_a_running_loop_gather_takes_the_loop_of_its_futures(loop, loop_
 
 def test_futures_of_different_loops_are_refused(loop_factory, loop_module):
     first, second = loop_factory(), loop_factory()
-    with pytest.raises(ValueError, match="^The future belongs to a different loop than the one specified as the loop"):
+    with pytest.raises(
+        ValueError, match="^The future belongs to a different loop than the one specified as the loop"
+    ):
         loop_module.gather(first.create_future(), second.create_future())
 
 
-def test_a_coroutine_without_a_loop_is_closed_or_left_to_the_caller_as_in_asyncio(loop_module, recorded_warnings):
+def test_a_coroutine_without_a_loop_is_closed_or_left_to_the_caller_as_in_asyncio(
+    loop_module, recorded_warnings
+):
+    asyncio.set_event_loop(None)  # A policy that was never asked would make one.
     coroutine = value(1)
     with pytest.raises(RuntimeError, match="no (running|current) event loop"):
         loop_module.gather(coroutine)
@@ -568,7 +575,11 @@ def test_eager_children_fare_as_in_asyncio(run, loop_module):
         asyncio.get_running_loop().set_task_factory(module.eager_task_factory)
         log = []
         count_turns(log, 10)
-        for arguments in [(value(1), value(2)), (value(1), value(2, 2)), (value(1), fails(ValueError("x")), value(3, 1))]:
+        for arguments in [
+            (value(1), value(2)),
+            (value(1), value(2, 2)),
+            (value(1), fails(ValueError("x")), value(3, 1)),
+        ]:
             for return_exceptions in (False, True):
                 if return_exceptions and arguments[0].cr_frame is None:
                     continue

@@ -312,7 +312,9 @@ def test_a_waiter_cancelled_after_it_was_woken_leaves_the_lock_free_if_it_was_th
     run(main())
 
 
-def test_release_while_the_first_waiters_cancellation_is_on_its_way_wakes_the_second_a_turn_later(run, loop_module):
+def test_release_while_the_first_waiters_cancellation_is_on_its_way_wakes_the_second_a_turn_later(
+    run, loop_module
+):
     async def main():
         lock = loop_module.Lock()
         log = []
@@ -422,7 +424,9 @@ def test_a_waiter_that_swallows_the_cancellation_may_try_again_at_the_end_of_the
 
 
 @pytest.mark.parametrize("moment", ["waiting", "woken", "woken and the lock taken back"])
-def test_whenever_half_of_many_waiters_are_cancelled_the_others_get_the_lock_in_order(run, loop_module, moment):
+def test_whenever_half_of_many_waiters_are_cancelled_the_others_get_the_lock_in_order(
+    run, loop_module, moment
+):
     async def main():
         lock = loop_module.Lock()
         log = []
@@ -511,7 +515,10 @@ def test_a_lock_is_bound_to_the_loop_on_which_it_first_made_somebody_wait(loop_f
         async with lock:  # Nobody waits, so nobody asks.
             with pytest.raises(RuntimeError, match="is bound to a different event loop") as caught:
                 await lock.acquire()
-        assert str(caught.value) == f"{repr(lock).replace('unlocked', 'locked')} is bound to a different event loop"
+        assert (
+            str(caught.value)
+            == f"{repr(lock).replace('unlocked', 'locked')} is bound to a different event loop"
+        )
         assert not lock.locked()
 
     second.run_until_complete(elsewhere())

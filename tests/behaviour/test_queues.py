@@ -743,7 +743,9 @@ def test_items_may_be_put_by_keyword(run, loop_module):
         queue.put_nowait(item=2)
         assert [await queue.get(), await queue.get()] == [1, 2]
         for call in (queue.put, queue.put_nowait):
-            with pytest.raises(TypeError, match=r"put(_nowait)?\(\) missing 1 required positional argument: 'item'"):
+            with pytest.raises(
+                TypeError, match=r"put(_nowait)?\(\) missing 1 required positional argument: 'item'"
+            ):
                 call()
         with pytest.raises(TypeError):
             queue.get(1)

@@ -334,7 +334,9 @@ def test_a_task_cancelled_before_its_first_step_takes_no_slot(run, semaphore_cla
     assert recorded_warnings == []
 
 
-@pytest.mark.parametrize("cancelled", [*itertools.combinations(range(4), 1), *itertools.combinations(range(4), 2)])
+@pytest.mark.parametrize(
+    "cancelled", [*itertools.combinations(range(4), 1), *itertools.combinations(range(4), 2)]
+)
 @pytest.mark.parametrize("releases", [1, 2, 3])
 @pytest.mark.parametrize("first", ["cancel", "release"])
 def test_no_slot_is_lost_whoever_is_cancelled_when(run, loop_module, cancelled, releases, first):
@@ -403,7 +405,10 @@ def test_a_second_slot_freed_while_the_first_waiter_is_on_its_way_fares_as_in_as
                 await turns(stay)
             log.append(f"{name} out")
 
-        tasks = [asyncio.create_task(work(name, stay)) for name, stay in zip("abcdef", (1, 2, 0, 3, 0, 1), strict=True)]
+        tasks = [
+            asyncio.create_task(work(name, stay))
+            for name, stay in zip("abcdef", (1, 2, 0, 3, 0, 1), strict=True)
+        ]
         count_turns(log, 10)
         await turns(1)
         tasks[2].cancel()

@@ -131,12 +131,16 @@ def test_a_shield_of_a_shield_and_of_a_gather(run, loop_module):
     run(main())
 
 
-def test_an_exception_after_the_outer_one_was_cancelled_is_reported_as_in_asyncio(run, loop_module, asyncio_log):
+def test_an_exception_after_the_outer_one_was_cancelled_is_reported_as_in_asyncio(
+    run, loop_module, asyncio_log
+):
     def observe(module):
         async def main():
             contexts = []
             loop = asyncio.get_running_loop()
-            loop.set_exception_handler(lambda loop, context: contexts.append((context["message"], str(context.get("exception")))))
+            loop.set_exception_handler(
+                lambda loop, context: contexts.append((context["message"], str(context.get("exception"))))
+            )
             for kind in ("exception", "result", "cancel"):
                 inner = loop.create_future()
                 outer = module.shield(inner)
@@ -198,7 +202,9 @@ def test_a_cancel_at_any_turn_is_as_in_asyncio(run, loop_module, turn, victim, e
     async def scenario(module):
         log = []
         contexts = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context["message"]))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: contexts.append(context["message"])
+        )
         count_turns(log, 12)
 
         async def work():
@@ -276,6 +282,7 @@ def test_without_a_running_loop_a_future_knows_its_own(loop, loop_module):
     outer = loop_module.shield(inner)
     loop.call_soon(inner.set_result, "value")
     assert loop.run_until_complete(outer) == "value"
+    asyncio.set_event_loop(None)  # A policy that was never asked would make one.
     coroutine = value(1)
     with pytest.raises(RuntimeError, match="no (running|current) event loop"):
         loop_module.shield(coroutine)

@@ -76,7 +76,9 @@ def test_sleepers_wake_in_the_order_of_their_deadlines(run, loop_module):
     async def main():
         log = []
         await asyncio.gather(
-            *(note(log, delay, loop_module.sleep(delay)) for delay in (0.006, 0.002, 0.004))  # Apart, to be sure.
+            *(
+                note(log, delay, loop_module.sleep(delay)) for delay in (0.006, 0.002, 0.004)
+            )  # Apart, to be sure.
         )
         assert log == [0.002, 0.004, 0.006]
 
@@ -223,22 +225,34 @@ def test_sleep_works_in_every_kind_of_task(run, loop_module):
     run(main(), debug=True)
 
 
-def test_a_loops_call_later_is_asked_for_the_timer(run, loop_module):
-    # uvloop, virtual clocks and test loops replace it.
-    async def main():
-        loop = asyncio.get_running_loop()
-        asked = []
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_a_loops_own_call_later_is_asked_for_the_timer(loop_module, where):
+    # Virtual clocks and loops made for tests replace it.
+    asked = []
+
+    class Patched(loop_module.SelectorEventLoop):
+        def call_later(self, delay, callback, *arguments, **options):
+            asked.append(delay)
+            return super().call_later(0, callback, *arguments, **options)
+
+    if where == "class":
+        loop = Patched()
+    else:
+        loop = loop_module.SelectorEventLoop()
         original = loop.call_later
 
         def call_later(delay, callback, *arguments, **options):
             asked.append(delay)
             return original(0, callback, *arguments, **options)
 
-        try:
-            loop.call_later = call_later
-        except AttributeError:
-            pytest.skip("this loop takes no attributes")
-        assert await loop_module.sleep(3600, "at once") == "at once"
-        assert asked == [3600]
+        loop.call_later = call_later
 
-    run(main())
+    async def main():
+        task = asyncio.create_task(loop_module.sleep(3600, "at once"))
+        await turns(5)
+        assert asked == [3600]
+        assert task.done()
+        assert task.result() == "at once"
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())

@@ -578,7 +578,9 @@ def test_what_cannot_be_done_in_which_state(run, loop_module, recorded_warnings)
         with pytest.raises(RuntimeError, match="^TaskGroup <TaskGroup> has not been entered$"):
             refuse(group)
         async with group:
-            with pytest.raises(RuntimeError, match="^TaskGroup <TaskGroup entered> has already been entered$"):
+            with pytest.raises(
+                RuntimeError, match="^TaskGroup <TaskGroup entered> has already been entered$"
+            ):
                 await group.__aenter__()
         with pytest.raises(RuntimeError, match="^TaskGroup <TaskGroup entered> is finished$"):
             refuse(group)
@@ -592,7 +594,9 @@ def test_what_cannot_be_done_in_which_state(run, loop_module, recorded_warnings)
                 try:
                     await for_ever()
                 finally:
-                    with pytest.raises(RuntimeError, match="^TaskGroup <TaskGroup .*cancelling> is shutting down$"):
+                    with pytest.raises(
+                        RuntimeError, match="^TaskGroup <TaskGroup .*cancelling> is shutting down$"
+                    ):
                         refuse(group)
 
     refused = []
@@ -654,7 +658,9 @@ def test_repr_says_its_state(run, loop_module):
                     await for_ever()
                 finally:
                     seen.append(repr(group))
-        assert seen == ["<TaskGroup tasks=1 errors=1 cancelling>"] or seen == ["<TaskGroup errors=1 cancelling>"]
+        assert seen == ["<TaskGroup tasks=1 errors=1 cancelling>"] or seen == [
+            "<TaskGroup errors=1 cancelling>"
+        ]
         assert repr(group) == "<TaskGroup cancelling>"
         group = loop_module.TaskGroup()
         async with group:
@@ -783,7 +789,9 @@ def test_a_task_that_fails_after_the_parent_is_done_is_reported(run, loop_module
     # The parent leaves the group by force: its coroutine is closed while it waits.
     async def scenario(module):
         contexts = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context["message"]))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: contexts.append(context["message"])
+        )
         group = module.TaskGroup()
 
         async def parent():
@@ -796,6 +804,8 @@ def test_a_task_that_fails_after_the_parent_is_done_is_reported(run, loop_module
         return [re.sub(r"0x[0-9a-f]+|Task-\d+|at /.*?:\d+|line \d+", "…", message) for message in contexts]
 
     ours, stock = run(scenario(loop_module)), on_stock(scenario)
-    assert [message.partition("<Task")[0] for message in ours] == [message.partition("<Task")[0] for message in stock]
+    assert [message.partition("<Task")[0] for message in ours] == [
+        message.partition("<Task")[0] for message in stock
+    ]
     assert len(ours) == 1
     assert "has errored out but its parent task" in ours[0]

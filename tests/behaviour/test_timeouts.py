@@ -667,7 +667,9 @@ def test_wait_for_cancelled_at_any_turn_is_as_in_asyncio(run, loop_module, momen
                 log.append("work cancelled")
                 raise
 
-        waits_for = future if kind == "future" else work() if kind == "coroutine" else asyncio.create_task(work())
+        waits_for = (
+            future if kind == "future" else work() if kind == "coroutine" else asyncio.create_task(work())
+        )
         task = asyncio.create_task(module.wait_for(waits_for, seconds))
         task.add_done_callback(lambda _: log.append("done"))
         await turns(moment)
@@ -729,7 +731,13 @@ def test_the_turns_of_wait_for_are_asyncios(run, loop_module):
 
         done = loop.create_future()
         done.set_result("done")
-        for awaitable, seconds in [(value(), 60), (asyncio.create_task(value()), 60), (done, 60), (done, 0), (value(), None)]:
+        for awaitable, seconds in [
+            (value(), 60),
+            (asyncio.create_task(value()), 60),
+            (done, 60),
+            (done, 0),
+            (value(), None),
+        ]:
             log.append(await module.wait_for(awaitable, seconds))
         future = loop.create_future()
         loop.call_soon(future.set_result, "later")
@@ -741,7 +749,9 @@ def test_the_turns_of_wait_for_are_asyncios(run, loop_module):
     assert run(scenario(loop_module)) == on_stock(scenario)
 
 
-@pytest.mark.skipif(not features.WAIT_FOR_IS_A_TIMEOUT, reason="wait_for makes a task of its own on this version")
+@pytest.mark.skipif(
+    not features.WAIT_FOR_IS_A_TIMEOUT, reason="wait_for makes a task of its own on this version"
+)
 def test_wait_for_awaits_a_coroutine_in_the_callers_task(run, loop_module):
     async def main():
         me = asyncio.current_task()

@@ -63,7 +63,9 @@ def test_first_completed(run, loop_module):
 def test_first_exception(run, loop_module):
     async def main():
         slow, quick, failing = await start(for_ever(), value("quick"), fails(ValueError("x"), 3))
-        done, pending = await loop_module.wait([slow, quick, failing], return_when=loop_module.FIRST_EXCEPTION)
+        done, pending = await loop_module.wait(
+            [slow, quick, failing], return_when=loop_module.FIRST_EXCEPTION
+        )
         assert done == {quick, failing}
         assert pending == {slow}
         assert type(failing.exception()) is ValueError

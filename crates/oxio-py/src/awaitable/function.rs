@@ -4,9 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Awaitable, AwaitableView, Phase, Resumed, Step, Wait};
-use crate::interop::cell::{GilFlag, GilSlot};
-use crate::interop::coroutine_function::{Callable, new_coroutine_function};
+use crate::interop::cell::{GilCell, GilFlag, GilSlot};
 use crate::interop::instance::new_instance_of;
+use crate::interop::native_function::{Callable, new_native_function};
 
 /// What a native coroutine function does.
 pub struct Operation {
@@ -51,7 +51,32 @@ pub fn coroutine_function<'py>(
     module: &str,
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    new_coroutine_function(template, module, operation)
+    remember_template(operation, template);
+    new_native_function(template, module, operation)
+}
+
+/// Notes which of asyncio's functions `operation` replaces, for those who inspect its coroutines.
+pub fn remember_template(operation: &'static Operation, template: &Bound<'_, PyAny>) {
+    TEMPLATES.borrow(template.py()).push((operation, template.clone().unbind()));
+}
+
+/// The template of each operation: few, and looked up by whoever inspects a coroutine.
+static TEMPLATES: GilCell<Vec<(&'static Operation, Py<PyAny>)>> = GilCell::new(Vec::new());
+
+/// `cr_code`: that of the function of asyncio's that the operation replaces.
+pub(super) fn code_of<'py>(
+    py: Python<'py>,
+    operation: &'static Operation,
+) -> PyResult<Bound<'py, PyAny>> {
+    let template = TEMPLATES
+        .borrow(py)
+        .iter()
+        .find(|(known, _)| std::ptr::eq(*known, operation))
+        .map(|(_, template)| template.bind(py).clone());
+    match template {
+        Some(template) => template.getattr("__code__"),
+        None => Ok(py.None().into_bound(py)),
+    }
 }
 
 /// The function for `method`; `template` and `module` as of [`coroutine_function`].
@@ -60,7 +85,7 @@ pub fn method_function<'py>(
     module: &str,
     method: &'static Method,
 ) -> PyResult<Bound<'py, PyAny>> {
-    new_coroutine_function(template, module, method)
+    new_native_function(template, module, method)
 }
 
 impl Callable for Method {
@@ -156,7 +181,38 @@ impl Parameters {
     }
 }
 
-fn call_template<'py>(
+/// A function of asyncio's that is not `async def`, in Rust.
+pub struct PlainFunction(
+    /// Takes the template, the arguments, and the names of the last of them.
+    pub  for<'py> fn(
+        &Bound<'py, PyAny>,
+        &[Bound<'py, PyAny>],
+        Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>>,
+);
+
+impl Callable for PlainFunction {
+    fn call<'py>(
+        &'static self,
+        template: &Bound<'py, PyAny>,
+        args: &[Bound<'py, PyAny>],
+        keywords: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        (self.0)(template, args, keywords)
+    }
+}
+
+/// The function `function`; `template` is asyncio's own, `module` where users find it.
+pub fn plain_function<'py>(
+    template: &Bound<'py, PyAny>,
+    module: &str,
+    function: &'static PlainFunction,
+) -> PyResult<Bound<'py, PyAny>> {
+    new_native_function(template, module, function)
+}
+
+/// `template(*args)`, for calls that are not the usual ones.
+pub fn call_template<'py>(
     template: &Bound<'py, PyAny>,
     args: &[Bound<'py, PyAny>],
     keywords: Option<&Bound<'py, PyTuple>>,

@@ -19,16 +19,20 @@ mod timer;
 mod waiting;
 
 use pyo3::exceptions::{
-    PyGeneratorExit, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError,
+    PyBaseException, PyGeneratorExit, PyRuntimeError, PyStopIteration, PyTypeError, PyValueError,
 };
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-pub use timer::{Alarm, cancel_alarm, wake_after};
 pub use function::{
-    Call, Method, Operation, Parameters, coroutine_function, method_function, new_awaitable,
+    Call, Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
+    method_function, new_awaitable, plain_function, remember_template,
 };
+pub use timer::{Alarm, cancel_alarm, wake_after};
+
+use function::code_of;
 
 use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};
@@ -109,7 +113,11 @@ pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let class = MADE.get_or_try_init(py, || {
         let methods = vec![
             method_onearg(c"send", c"Resume it with a value; as of coroutines.", send),
-            method_anyargs(c"throw", c"Raise an error where it waits; as of coroutines.", throw_method),
+            method_anyargs(
+                c"throw",
+                c"Raise an error where it waits; as of coroutines.",
+                throw_method,
+            ),
             method_noargs(c"close", c"End it where it waits; as of coroutines.", close),
             method_noargs(c"_wake", c"End the wait.", waiting::wake_method),
             method_onearg(
@@ -128,7 +136,11 @@ pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 c"For a foreign task that waits for it.",
                 waiting::remove_done_callback,
             ),
-            method_anyargs(c"cancel", c"Cancel the wait; True when it was pending.", waiting::cancel),
+            method_anyargs(
+                c"cancel",
+                c"Cancel the wait; True when it was pending.",
+                waiting::cancel,
+            ),
             method_noargs(c"cancelled", c"True when the wait was cancelled.", waiting::cancelled),
             method_noargs(c"done", c"True when the wait is over.", waiting::done),
             method_noargs(c"result", c"None, or CancelledError.", waiting::result),
@@ -169,7 +181,10 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
     /// The object that the operation is a method of.
     pub fn owner(self) -> PyResult<Bound<'py, PyAny>> {
         self.held.owner.get(self.py()).ok_or_else(|| {
-            PyRuntimeError::new_err(format!("{} has no instance to work on", self.held.operation.name))
+            PyRuntimeError::new_err(format!(
+                "{} has no instance to work on",
+                self.held.operation.name
+            ))
         })
     }
 
@@ -297,6 +312,10 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
     }
 }
 
+fn awaited_already() -> PyErr {
+    PyRuntimeError::new_err("coroutine is being awaited already")
+}
+
 /// Raises `error` where `inner` waits, as `yield from` does: closed by `GeneratorExit`, and without a `throw` of its own
 /// the error is raised in its place.
 fn throw_into<'py>(inner: &Bound<'py, PyAny>, error: PyErr) -> Sent<'py> {
@@ -330,6 +349,13 @@ impl Held for Awaitable {
             &self.callbacks,
             &self.cancel_message,
         ]
+    }
+
+    fn begin_await(&self, py: Python<'_>) -> PyResult<()> {
+        match self.phase.get(py) {
+            Phase::Suspended | Phase::Running => Err(awaited_already()),
+            Phase::Created | Phase::Closed => Ok(()),
+        }
     }
 
     fn send<'py>(&self, slf: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {
@@ -373,9 +399,16 @@ impl Held for Awaitable {
             "__qualname__" => text(self.operation.name),
             "__name__" => text(self.operation.name.rsplit('.').next()?),
             "cr_origin" => Some(Ok(py.None().into_bound(py))),
-            "cr_running" => {
-                Some(Ok((self.phase.get(py) == Phase::Running).into_pyobject(py).ok()?.to_owned().into_any()))
-            }
+            "cr_running" => flag(py, self.phase.get(py) == Phase::Running),
+            "cr_suspended" => flag(py, self.phase.get(py) == Phase::Suspended),
+            "cr_code" => Some(code_of(py, self.operation)),
+            "cr_frame" if self.phase.get(py) == Phase::Closed => Some(Ok(py.None().into_bound(py))),
+            "cr_frame" => Some(code_of(py, self.operation).and_then(stand_in_frame)),
+            // The interpreter asks the type; a program that asks gets something iterable, as from a coroutine.
+            "__await__" => Some(
+                Bound::new(py, AwaitIterator::of(slf))
+                    .and_then(|iterator| iterator.into_any().getattr(interned!(py, "_itself"))),
+            ),
             _ => waiting::attribute(AwaitableView { object: slf, held: self }, name),
         }
     }
@@ -391,6 +424,81 @@ impl Held for Awaitable {
     fn repr(&self, slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let text = format!("<coroutine object {} at {:p}>", self.operation.name, slf.as_ptr());
         Ok(text.into_pyobject(slf.py())?.into_any().unbind())
+    }
+}
+
+fn flag(py: Python<'_>, flag: bool) -> Option<PyResult<Bound<'_, PyAny>>> {
+    Some(Ok(flag.into_pyobject(py).ok()?.to_owned().into_any()))
+}
+
+/// What `inspect`, `Task.get_stack()` and debuggers may read of a frame: asyncio's function of that name.
+fn stand_in_frame(code: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = code.py();
+    let fields = PyDict::new(py);
+    fields.set_item("f_lineno", code.getattr("co_firstlineno")?)?;
+    fields.set_item("f_code", code)?;
+    fields.set_item("f_back", py.None())?;
+    for name in ["f_globals", "f_locals", "f_builtins"] {
+        fields.set_item(name, PyDict::new(py))?;
+    }
+    py.import("types")?.getattr("SimpleNamespace")?.call((), Some(&fields))
+}
+
+/// What `awaitable.__await__()` returns: iterable, as the standard library's is.
+#[pyclass(frozen, module = "oxio._oxio")]
+pub struct AwaitIterator {
+    awaitable: GilSlot,
+}
+
+impl AwaitIterator {
+    fn of(awaitable: &Bound<'_, PyAny>) -> Self {
+        Self { awaitable: GilSlot::new(Some(awaitable.clone().unbind())) }
+    }
+
+    fn method<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        match self.awaitable.get(py) {
+            Some(awaitable) => awaitable.getattr(name),
+            None => Err(PyRuntimeError::new_err("this iterator was cleared")),
+        }
+    }
+}
+
+#[pymethods]
+impl AwaitIterator {
+    fn _itself(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        if let Some(awaitable) = slf.get().awaitable.get(slf.py()) {
+            view(&awaitable)?.held.begin_await(slf.py())?;
+        }
+        Ok(slf)
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.method(py, "send")?.call1((py.None(),))
+    }
+
+    fn send<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.method(value.py(), "send")?.call1((value,))
+    }
+
+    #[pyo3(signature = (*args))]
+    fn throw<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        self.method(args.py(), "throw")?.call1(args)
+    }
+
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.method(py, "close")?.call0()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.awaitable.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.awaitable.take(py));
     }
 }
 
@@ -417,7 +525,7 @@ fn as_method(sent: Sent<'_>) -> PyResult<Py<PyAny>> {
 fn throw_method(
     slf: &Bound<'_, PyAny>,
     args: &Bound<'_, PyTuple>,
-    _kwargs: Option<&Bound<'_, pyo3::types::PyDict>>,
+    _kwargs: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Py<PyAny>> {
     let view = view(slf)?;
     let kind = args.get_item(0)?;
@@ -428,6 +536,12 @@ fn throw_method(
         (true, None) => kind.call0()?,
         (false, _) => kind,
     };
+    if !error.is_instance_of::<PyBaseException>() {
+        return Err(PyTypeError::new_err(format!(
+            "exceptions must be classes or instances deriving from BaseException, not {}",
+            error.get_type().name()?
+        )));
+    }
     if let Ok(traceback) = args.get_item(2)
         && !traceback.is_none()
     {

@@ -22,12 +22,11 @@ use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
 use crate::interop::rawtype::{bind_builtin, method_onearg};
 use crate::scheduler::{Loop, running_native_loop};
-use crate::task::{
-    create_task, forget_awaited_by, note_awaited_by, task_class,
-};
+use crate::task::{create_task, forget_awaited_by, note_awaited_by, task_class};
 
 use super::children::{is_cancelled, is_done, watch};
 use super::stock::stock;
+use crate::awaitable::{PlainFunction, call_template};
 
 /// One call of `gather`, shared by the callbacks of its children.
 #[pyclass(frozen, module = "oxio._oxio", name = "Gathering")]
@@ -65,47 +64,56 @@ impl Gathering {
 static DONE: &OnceLock<NativeCallback> = &NATIVE_CALLBACKS[0];
 
 /// The function `gather`.
-#[pyfunction]
-#[pyo3(signature = (*coros_or_futures, return_exceptions = false))]
-pub fn gather<'py>(
-    py: Python<'py>,
-    coros_or_futures: &Bound<'py, PyTuple>,
-    return_exceptions: bool,
-) -> PyResult<Bound<'py, PyAny>> {
-    let running = running_native_loop(py);
-    match running.filter(|event_loop| !event_loop.get().is_debug(py)) {
-        Some(event_loop) if is_for(&event_loop, coros_or_futures)? => {
-            gather_here(&event_loop, coros_or_futures, return_exceptions)
+pub static GATHER: PlainFunction = PlainFunction(|template, args, keywords| {
+    let py = template.py();
+    let running = running_native_loop(py).filter(|event_loop| !event_loop.get().is_debug(py));
+    if let Some(event_loop) = running
+        && let Some((arguments, return_exceptions)) = split(args, keywords)?
+        && is_for(&event_loop, arguments)?
+    {
+        return gather_here(&event_loop, arguments, return_exceptions);
+    }
+    call_template(template, args, keywords)
+});
+
+/// The children, and `return_exceptions`; `None` when there are other keywords.
+fn split<'a, 'py>(
+    args: &'a [Bound<'py, PyAny>],
+    keywords: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Option<(&'a [Bound<'py, PyAny>], bool)>> {
+    let Some(keywords) = keywords else {
+        return Ok(Some((args, false)));
+    };
+    match args.split_last() {
+        Some((value, children))
+            if keywords.len() == 1 && keywords.get_item(0)?.eq("return_exceptions")? =>
+        {
+            Ok(Some((children, value.is_truthy()?)))
         }
-        _ => {
-            let kwargs = PyDict::new(py);
-            kwargs.set_item(interned!(py, "return_exceptions"), return_exceptions)?;
-            stock(py)?.gather.bind(py).call(coros_or_futures, Some(&kwargs))
-        }
+        _ => Ok(None),
     }
 }
 
 /// Whether the children will be of `event_loop`: the first one decides, and it may be a future of another loop.
-fn is_for<'py>(event_loop: &Bound<'py, Loop>, children: &Bound<'py, PyTuple>) -> PyResult<bool> {
-    if children.is_empty() {
+fn is_for<'py>(event_loop: &Bound<'py, Loop>, children: &[Bound<'py, PyAny>]) -> PyResult<bool> {
+    let Some(first) = children.first() else {
         return Ok(false);
-    }
-    let first = children.get_item(0)?;
-    if is_native_coroutine(&first) {
+    };
+    if is_native_coroutine(first) {
         return Ok(true);
     }
-    match future_view(&first)? {
+    match future_view(first)? {
         Some(view) => Ok(view.belongs_to(event_loop.as_any())),
         None => {
             let py = event_loop.py();
-            Ok(!stock(py)?.isfuture.bind(py).call1((&first,))?.is_truthy()?)
+            Ok(!stock(py)?.isfuture.bind(py).call1((first,))?.is_truthy()?)
         }
     }
 }
 
 fn gather_here<'py>(
     event_loop: &Bound<'py, Loop>,
-    arguments: &Bound<'py, PyTuple>,
+    arguments: &[Bound<'py, PyAny>],
     return_exceptions: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
@@ -143,7 +151,7 @@ fn gather_here<'py>(
 fn start_children<'py>(
     event_loop: &Bound<'py, Loop>,
     state: &Bound<'py, Gathering>,
-    arguments: &Bound<'py, PyTuple>,
+    arguments: &[Bound<'py, PyAny>],
 ) -> PyResult<(Bound<'py, PyList>, Vec<Bound<'py, PyAny>>)> {
     let py = event_loop.py();
     let native = DONE.get_or_init(|| NativeCallback {
@@ -160,19 +168,21 @@ fn start_children<'py>(
     let mut done = Vec::new();
     let mut seen: Option<Bound<'py, PyDict>> = None;
     let mut total = 0;
-    for argument in arguments.iter() {
-        // The caller, the tuple and this variable hold it. One that comes twice is in the tuple twice.
-        let may_repeat = argument.get_refcnt() > 3;
+    let some_repeat = has_repeats(arguments);
+    for argument in arguments {
+        // Coroutines and futures are equal only to themselves; other awaitables may think otherwise.
+        let may_repeat =
+            some_repeat || !(is_native_coroutine(argument) || plain(argument).is_some());
         if may_repeat {
-            let known = seen.get_or_insert_with(|| PyDict::new(py)).get_item(&argument)?;
+            let known = seen.get_or_insert_with(|| PyDict::new(py)).get_item(argument)?;
             if let Some(child) = known {
                 children.append(child)?;
                 continue;
             }
         }
-        let child = child_of(event_loop, &argument)?;
+        let child = child_of(event_loop, argument)?;
         if may_repeat && let Some(seen) = &seen {
-            seen.set_item(&argument, &child)?;
+            seen.set_item(argument, &child)?;
         }
         total += 1;
         if cfg!(Py_3_12) && is_done(&child)? {
@@ -187,6 +197,14 @@ fn start_children<'py>(
     }
     state.get().total.set(py, total);
     Ok((children, done))
+}
+
+/// Whether the same object is there twice. Sorting addresses is cheaper than hashing objects.
+fn has_repeats(arguments: &[Bound<'_, PyAny>]) -> bool {
+    let mut addresses: Vec<usize> =
+        arguments.iter().map(|argument| argument.as_ptr() as usize).collect();
+    addresses.sort_unstable();
+    addresses.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 fn child_of<'py>(

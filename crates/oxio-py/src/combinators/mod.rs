@@ -15,18 +15,24 @@ use pyo3::prelude::*;
 
 pub use gather::Gathering;
 
-use crate::awaitable::coroutine_function;
+use crate::awaitable::{coroutine_function, plain_function};
 
 /// Adds the functions to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     stock::stock(py)?;
-    let tasks = py.import("asyncio.tasks")?;
+    let asyncio_tasks = py.import("asyncio.tasks")?;
     for (name, operation) in [("sleep", &sleep::SLEEP), ("wait", &wait::WAIT)] {
-        let function = coroutine_function(&tasks.getattr(name)?, "oxio.tasks", operation)?;
+        let function = coroutine_function(&asyncio_tasks.getattr(name)?, "oxio.tasks", operation)?;
         module.add(name, function)?;
     }
-    module.add_function(wrap_pyfunction!(gather::gather, module)?)?;
-    module.add_function(wrap_pyfunction!(tasks::create_task, module)?)?;
-    module.add_function(wrap_pyfunction!(tasks::ensure_future, module)?)
+    for (name, function) in [
+        ("gather", &gather::GATHER),
+        ("create_task", &tasks::CREATE_TASK),
+        ("ensure_future", &tasks::ENSURE_FUTURE),
+    ] {
+        let function = plain_function(&asyncio_tasks.getattr(name)?, "oxio.tasks", function)?;
+        module.add(name, function)?;
+    }
+    Ok(())
 }

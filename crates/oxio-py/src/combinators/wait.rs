@@ -17,7 +17,7 @@ use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain};
 use crate::interop::call::copy_context;
 use crate::interop::imports::{Imports, interned};
 use crate::interop::rawtype::{bind_builtin, method_onearg};
-use crate::scheduler::running_native_loop;
+use crate::scheduler::{running_loop, running_native_loop};
 use crate::task::{forget_awaited_by, note_awaited_by};
 
 /// # Cancel safety
@@ -52,6 +52,7 @@ fn resume<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<
                 return Err(PyTypeError::new_err("wait() needs futures"));
             };
             let futures = check(&given, state.third.get(py).as_ref())?;
+            running_loop(py)?;
             drop(state.first.set(futures.clone().into_any()));
             begin(view, &futures)?;
             Ok(Step::Park)
@@ -126,7 +127,11 @@ fn begin<'py>(view: AwaitableView<'_, 'py>, futures: &Bound<'py, PySet>) -> PyRe
     // The callback in the place of the number of waits; the alarm takes the place of the time-out.
     let timeout = state.second.take(py).filter(|timeout| !timeout.is_none());
     let native = DONE.get_or_init(|| NativeCallback {
-        method: method_onearg(c"_on_completion", c"Counts a future of wait() that is done.", one_done),
+        method: method_onearg(
+            c"_on_completion",
+            c"Counts a future of wait() that is done.",
+            one_done,
+        ),
         call: one_done,
     });
     let mut alarm = None;

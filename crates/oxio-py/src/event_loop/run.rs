@@ -44,7 +44,7 @@ pub fn run_once(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     let _running = Running::enter(event_loop);
     loop {
         let result = turn(event_loop);
-        let one_turn = state.running_thread(py).is_none() || !state.native().run_once;
+        let one_turn = state.running_thread(py).is_none() || !state.native(py).run_once;
         if one_turn || result.is_err() || state.is_stopping(py) {
             // Nobody runs any more, so there is no current task.
             leave_current(event_loop)?;
@@ -157,10 +157,10 @@ fn expire_timers(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// The loop's time; a subclass may have a clock of its own, as loops for tests do.
 fn now(event_loop: &Bound<'_, Loop>) -> PyResult<Deadline> {
-    if event_loop.get().native().timers {
+    let py = event_loop.py();
+    if event_loop.get().native(py).timers {
         return Ok(Deadline::now());
     }
-    let py = event_loop.py();
     Ok(Deadline::from_secs_f64(event_loop.call_method0(interned!(py, "time"))?.extract()?))
 }
 

@@ -88,7 +88,7 @@ pub fn call_later<'py>(
     context: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    if !event_loop.get().native().timers {
+    if !event_loop.get().native(py).timers {
         // The subclass has its own clock, or makes its timers itself.
         let when = event_loop.call_method0(interned!(py, "time"))?.add(delay)?;
         let call: Vec<_> = [when, callback.clone()].into_iter().chain(args.iter()).collect();

@@ -34,6 +34,9 @@ pub trait Held: Sized + 'static {
     /// All Python objects that it refers to.
     fn slots(&self) -> [&GilSlot; 8];
 
+    /// Somebody is about to await it; an error when somebody else does already.
+    fn begin_await(&self, py: Python<'_>) -> PyResult<()>;
+
     /// Resumed by `await`, `send(None)` or a task. `slf` is the instance that holds `self`.
     fn send<'py>(&self, slf: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py>;
 
@@ -44,7 +47,11 @@ pub trait Held: Sized + 'static {
     fn say_last_words(&self, slf: &Bound<'_, PyAny>);
 
     /// An attribute that depends on the state, before the class is asked; `None` to ask the class.
-    fn attribute<'py>(&self, slf: &Bound<'py, PyAny>, name: &str) -> Option<PyResult<Bound<'py, PyAny>>>;
+    fn attribute<'py>(
+        &self,
+        slf: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> Option<PyResult<Bound<'py, PyAny>>>;
 
     fn repr(&self, slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>>;
 
@@ -217,16 +224,27 @@ unsafe extern "C" fn dealloc<T: Held>(slf: *mut ffi::PyObject) {
     }
 }
 
-unsafe extern "C" fn itself(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: a live object; the result is a new reference.
-    unsafe { ffi::Py_NewRef(slf) }
+/// `am_await`: the instance is its own iterator.
+unsafe extern "C" fn begin_await<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter passes a live instance, attached; the result is a new reference or NULL with an error set.
+    unsafe {
+        let py = Python::assume_attached();
+        if let Err(error) = held_of::<T>(slf).begin_await(py) {
+            error.restore(py);
+            return ptr::null_mut();
+        }
+        ffi::Py_NewRef(slf)
+    }
 }
 
 /// A reference to what `object` points to, without counting it.
 ///
 /// # Safety
 /// `object` is alive as long as the result, and the caller is attached.
-unsafe fn borrowed<'a, 'py>(_py: Python<'py>, object: &'a *mut ffi::PyObject) -> &'a Bound<'py, PyAny> {
+unsafe fn borrowed<'a, 'py>(
+    _py: Python<'py>,
+    object: &'a *mut ffi::PyObject,
+) -> &'a Bound<'py, PyAny> {
     // SAFETY: `Bound` is a transparent pointer (and a `Python`, which has no size); a shared reference drops nothing.
     unsafe { &*ptr::from_ref(object).cast::<Bound<'py, PyAny>>() }
 }
@@ -379,7 +397,7 @@ pub fn make_class<'py, T: Held>(
         slot(ffi::Py_tp_getattro, getattro::<T> as ffi::getattrofunc as *mut c_void),
         slot(ffi::Py_tp_setattro, setattro::<T> as ffi::setattrofunc as *mut c_void),
         slot(ffi::Py_tp_iternext, next::<T> as ffi::iternextfunc as *mut c_void),
-        slot(ffi::Py_am_await, itself as ffi::unaryfunc as *mut c_void),
+        slot(ffi::Py_am_await, begin_await::<T> as ffi::unaryfunc as *mut c_void),
         slot(ffi::Py_am_send, send::<T> as ffi::sendfunc as *mut c_void),
         slot(0, ptr::null_mut()),
     ];

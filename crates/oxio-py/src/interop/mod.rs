@@ -14,10 +14,11 @@ pub mod attach;
 pub mod attributes;
 pub mod buffer;
 pub mod call;
-pub mod coroutine_function;
-pub mod instance;
-pub mod stop_iteration;
+
 pub mod cell;
 pub mod imports;
+pub mod instance;
 pub mod layout;
+pub mod native_function;
 pub mod rawtype;
+pub mod stop_iteration;

@@ -216,8 +216,7 @@ impl Queue {
         if let Some(event) = self.finished.get(py) {
             return Ok(event);
         }
-        // By name, as asyncio does: after install() it is oxio's.
-        let event = py.import("asyncio.locks")?.getattr(interned!(py, "Event"))?.call0()?;
+        let event = py.import("oxio.locks")?.getattr(interned!(py, "Event"))?.call0()?;
         if self.is_finished.get(py) {
             event.call_method0(interned!(py, "set"))?;
         }

@@ -9,8 +9,8 @@
 //!
 //! Invariant: no borrow of a cell is open while Python code runs or a `Py` is dropped. Take, then call.
 
-mod running;
 mod runnable;
+mod running;
 mod watch;
 
 use std::cell::RefMut;
@@ -27,8 +27,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-pub use running::{Running, bind_loop, running_loop, running_native_loop};
 pub use runnable::{DoneCall, IoSource, NativeTimer, Runnable, Timer};
+pub use running::{Running, bind_loop, running_loop, running_native_loop};
 pub use watch::{Side, Watched, Watcher};
 
 use crate::errors::os_error;
@@ -63,7 +63,7 @@ pub struct Loop {
     running: GilFlag<Option<(u64, usize)>>,
     /// A step is on the stack: nothing else may be stepped inside it, but for an eager start.
     pub(crate) stepping: GilFlag<bool>,
-    native: Native,
+    native: GilFlag<Native>,
 }
 
 /// Which methods a Python subclass has left as they are. What it overrides is called, as asyncio's own code would.
@@ -113,17 +113,21 @@ impl Loop {
             debug: GilFlag::new(false),
             running: GilFlag::new(None),
             stepping: GilFlag::new(false),
-            native,
+            native: GilFlag::new(native),
         })
     }
 
     /// The loop behind `event_loop`, when it is ours and its `call_soon` is not overridden.
     pub fn native_of<'a, 'py>(event_loop: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
-        event_loop.cast::<Self>().ok().filter(|event_loop| event_loop.get().native.call_soon)
+        event_loop.cast::<Self>().ok().filter(|found| found.get().native(event_loop.py()).call_soon)
     }
 
-    pub fn native(&self) -> Native {
-        self.native
+    pub fn native(&self, py: Python<'_>) -> Native {
+        self.native.get(py)
+    }
+
+    pub fn set_native(&self, py: Python<'_>, native: Native) {
+        self.native.set(py, native);
     }
 
     /// # Errors

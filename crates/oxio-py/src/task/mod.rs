@@ -20,9 +20,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 pub use current::leave_current;
-pub use step::{
-    add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake,
-};
+pub use step::{add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake};
 
 use crate::future::{PLAIN, WAKEUP, fast_loop, future_class};
 use crate::interop::call::{copy_context, is_coroutine};
@@ -147,7 +145,7 @@ pub fn create_task<'py>(
     coro: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let state = event_loop.get();
-    if state.native().create_task && !state.is_debug(event_loop.py()) {
+    if state.native(event_loop.py()).create_task && !state.is_debug(event_loop.py()) {
         state.check_closed(event_loop.py())?;
         if let Some(eager_start) = native_start(event_loop)? {
             return new_task(event_loop, NewTask { coro, name: None, context: None, eager_start });

@@ -1,7 +1,7 @@
-//! Native functions that pass for `async def` ones.
+//! Native functions that pass for functions of asyncio, also for `async def` ones.
 //!
 //! Libraries ask `inspect.iscoroutinefunction(lock.acquire)` to decide how to call something, and people ask `help()`.
-//! So a `CoroutineFunction` carries the function of asyncio's that it replaces, its template, and answers with that
+//! So a `NativeFunction` carries the function of asyncio's that it replaces, its template, and answers with that
 //! one's attributes: code flags, signature, name, documentation. Calling it is Rust.
 //!
 //! It is a descriptor like a function: reached through an instance it becomes a bound method, and a call `x.f()` makes
@@ -29,7 +29,7 @@ unsafe extern "C" {
     ) -> *mut ffi::PyObject;
 }
 
-/// What runs when a `CoroutineFunction` is called.
+/// What runs when a `NativeFunction` is called.
 pub trait Callable: Sync + 'static {
     /// `args` begin with the instance when it is a method. The last `keywords.len()` of them are keyword arguments.
     fn call<'py>(
@@ -51,19 +51,19 @@ struct FunctionObject {
 
 static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// The class `CoroutineFunction`.
-pub fn coroutine_function_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+/// The class `NativeFunction`.
+pub fn native_function_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     CLASS.get_or_try_init(py, || make_class(py)).map(|class| class.bind(py))
 }
 
 /// A function that looks like `template`, of `module`, and calls `callable`.
-pub fn new_coroutine_function<'py>(
+pub fn new_native_function<'py>(
     template: &Bound<'py, PyAny>,
     module: &str,
     callable: &'static dyn Callable,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = template.py();
-    let class = coroutine_function_class(py)?;
+    let class = native_function_class(py)?;
     let module = PyString::intern(py, module);
     // SAFETY: GenericAlloc returns a zeroed object of this class or NULL with an error set; all fields are written
     // before anyone sees it.
@@ -80,7 +80,7 @@ pub fn new_coroutine_function<'py>(
 }
 
 /// # Safety
-/// `slf` is a live `CoroutineFunction`, and the caller is attached.
+/// `slf` is a live `NativeFunction`, and the caller is attached.
 unsafe fn template_of<'py>(py: Python<'py>, slf: *mut ffi::PyObject) -> Bound<'py, PyAny> {
     // SAFETY: the caller's promise; the template is set when the object is made and never changes.
     unsafe { Bound::from_borrowed_ptr(py, (*slf.cast::<FunctionObject>()).template) }
@@ -199,8 +199,7 @@ fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
         ffi::PyMemberDef::default(),
     ]
     .leak();
-    let methods =
-        vec![method_noargs(c"__reduce__", c"Pickled by name, as functions are.", reduce)];
+    let methods = vec![method_noargs(c"__reduce__", c"Pickled by name, as functions are.", reduce)];
     let doc = c"A native function that returns an awaitable; asyncio's own of that name in all that can be asked of it.";
     let mut slots = [
         slot(ffi::Py_tp_doc, doc.as_ptr().cast_mut().cast()),
@@ -214,7 +213,7 @@ fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(0, ptr::null_mut()),
     ];
     let mut spec = ffi::PyType_Spec {
-        name: c"oxio._oxio.CoroutineFunction".as_ptr(),
+        name: c"oxio._oxio.NativeFunction".as_ptr(),
         basicsize: c_int::try_from(size_of::<FunctionObject>())
             .map_err(|_| PyTypeError::new_err("a class of this size cannot be made"))?,
         itemsize: 0,
