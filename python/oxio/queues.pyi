@@ -9,6 +9,8 @@ from _typeshed import SupportsRichComparisonT
 from oxio.exceptions import QueueShutDown as QueueShutDown
 from oxio.statistics import QueueStatistics
 
+__all__ = ["LifoQueue", "PriorityQueue", "Queue", "QueueEmpty", "QueueFull", "QueueShutDown"]
+
 _T = TypeVar("_T")
 
 class Queue(asyncio.Queue[_T]):
