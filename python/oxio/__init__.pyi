@@ -21,11 +21,8 @@ from asyncio import (
     Handle,
     IncompleteReadError,
     InvalidStateError,
-    LifoQueue,
     LimitOverrunError,
-    PriorityQueue,
     Protocol,
-    Queue,
     QueueEmpty,
     QueueFull,
     ReadTransport,
@@ -83,7 +80,6 @@ from asyncio import format_helpers as format_helpers
 from asyncio import log as log
 from asyncio import mixins as mixins
 from asyncio import protocols as protocols
-from asyncio import queues as queues
 from asyncio import selector_events as selector_events
 from asyncio import sslproto as sslproto
 from asyncio import staggered as staggered
@@ -100,6 +96,7 @@ from oxio import futures as futures
 from oxio import graph as graph
 from oxio import locks as locks
 from oxio import policies as policies
+from oxio import queues as queues
 from oxio import runners as runners
 from oxio import servers as servers
 from oxio import statistics as statistics
@@ -136,6 +133,9 @@ from oxio.rate_limits import RateLimiter as RateLimiter
 from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
 from oxio.retries import RetryAttempt as RetryAttempt
 from oxio.retries import retry as retry
+from oxio.queues import LifoQueue as LifoQueue
+from oxio.queues import PriorityQueue as PriorityQueue
+from oxio.queues import Queue as Queue
 from oxio.runners import run as run
 from oxio.streams import StreamReader as StreamReader
 from oxio.streams import StreamReaderProtocol as StreamReaderProtocol

@@ -27,7 +27,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 pub use function::{
-    Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
+    Call, Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
     method_function, new_awaitable, plain_function, remember_template,
 };
 pub use timer::{Alarm, cancel_alarm, wake_after};
