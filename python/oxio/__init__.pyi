@@ -9,25 +9,20 @@ from asyncio import (
     FIRST_EXCEPTION,
     AbstractEventLoop,
     AbstractServer,
-    Barrier,
     BaseEventLoop,
     BaseProtocol,
     BaseTransport,
-    BoundedSemaphore,
     BrokenBarrierError,
     BufferedProtocol,
     CancelledError,
-    Condition,
     DatagramProtocol,
     DatagramTransport,
-    Event,
     Future,
     Handle,
     IncompleteReadError,
     InvalidStateError,
     LifoQueue,
     LimitOverrunError,
-    Lock,
     PriorityQueue,
     Protocol,
     Queue,
@@ -35,7 +30,6 @@ from asyncio import (
     QueueFull,
     ReadTransport,
     Runner,
-    Semaphore,
     SendfileNotAvailableError,
     Server,
     SubprocessProtocol,
@@ -86,7 +80,6 @@ from asyncio import base_tasks as base_tasks
 from asyncio import constants as constants
 from asyncio import coroutines as coroutines
 from asyncio import format_helpers as format_helpers
-from asyncio import locks as locks
 from asyncio import log as log
 from asyncio import mixins as mixins
 from asyncio import protocols as protocols
@@ -105,9 +98,11 @@ from oxio import events as events
 from oxio import exceptions as exceptions
 from oxio import futures as futures
 from oxio import graph as graph
+from oxio import locks as locks
 from oxio import policies as policies
 from oxio import runners as runners
 from oxio import servers as servers
+from oxio import statistics as statistics
 from oxio import streams as streams
 from oxio import subprocess as subprocess
 from oxio import tasks as tasks
@@ -129,6 +124,12 @@ from oxio.graph import future_discard_from_awaited_by as future_discard_from_awa
 from oxio.graph import print_call_graph as print_call_graph
 from oxio.installation import install as install
 from oxio.installation import uninstall as uninstall
+from oxio.locks import Barrier as Barrier
+from oxio.locks import BoundedSemaphore as BoundedSemaphore
+from oxio.locks import Condition as Condition
+from oxio.locks import Event as Event
+from oxio.locks import Lock as Lock
+from oxio.locks import Semaphore as Semaphore
 from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
 from oxio.policies import EventLoopPolicy as EventLoopPolicy
 from oxio.rate_limits import RateLimiter as RateLimiter

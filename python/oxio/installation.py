@@ -17,7 +17,7 @@ import sys
 from asyncio import events, unix_events
 from types import ModuleType
 
-from oxio import futures, queues, streams, subprocess, tasks
+from oxio import futures, locks, queues, streams, subprocess, tasks
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -37,6 +37,7 @@ _NAMES: dict[str, object] = {
     "gather": tasks.gather,
     "sleep": tasks.sleep,
     "wait": tasks.wait,
+    **{name: getattr(locks, name) for name in locks.__all__},
     "StreamReader": streams.StreamReader,
     "StreamWriter": streams.StreamWriter,
     "StreamReaderProtocol": streams.StreamReaderProtocol,

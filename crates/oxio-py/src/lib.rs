@@ -10,6 +10,7 @@ mod event_loop;
 mod future;
 mod handle;
 mod interop;
+mod locks;
 mod protocol;
 mod queues;
 mod scheduler;
@@ -35,6 +36,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     combinators::add_to(module)?;
     streams::add_to(module)?;
     queues::add_to(module)?;
+    locks::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Printed by benchmarks, so that figures of a debug build cannot pass for oxio's.
     module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;

@@ -5,8 +5,8 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{Awaitable, AwaitableView, Phase, Resumed, Step, Wait};
 use crate::interop::cell::{GilCell, GilFlag, GilSlot};
-use crate::interop::native_function::{Callable, new_native_function};
 use crate::interop::instance::new_instance_of;
+use crate::interop::native_function::{Callable, new_native_function};
 
 /// What a native coroutine function does.
 pub struct Operation {
@@ -45,12 +45,12 @@ pub fn coroutine_function<'py>(
     module: &str,
     operation: &'static Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    remember_template(template, operation);
+    remember_template(operation, template);
     new_native_function(template, module, operation)
 }
 
-/// Coroutines of `operation` are to show `template`'s code: for functions that are not made by [`coroutine_function`].
-pub fn remember_template(template: &Bound<'_, PyAny>, operation: &'static Operation) {
+/// Notes which of asyncio's functions `operation` replaces, for those who inspect its coroutines.
+pub fn remember_template(operation: &'static Operation, template: &Bound<'_, PyAny>) {
     TEMPLATES.borrow(template.py()).push((operation, template.clone().unbind()));
 }
 

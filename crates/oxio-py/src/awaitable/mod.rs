@@ -26,11 +26,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-pub use timer::{Alarm, cancel_alarm, wake_after};
 pub use function::{
     Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
     method_function, new_awaitable, plain_function, remember_template,
 };
+pub use timer::{Alarm, cancel_alarm, wake_after};
 
 use function::code_of;
 
@@ -113,7 +113,11 @@ pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let class = MADE.get_or_try_init(py, || {
         let methods = vec![
             method_onearg(c"send", c"Resume it with a value; as of coroutines.", send),
-            method_anyargs(c"throw", c"Raise an error where it waits; as of coroutines.", throw_method),
+            method_anyargs(
+                c"throw",
+                c"Raise an error where it waits; as of coroutines.",
+                throw_method,
+            ),
             method_noargs(c"close", c"End it where it waits; as of coroutines.", close),
             method_noargs(c"_wake", c"End the wait.", waiting::wake_method),
             method_onearg(
@@ -132,7 +136,11 @@ pub fn awaitable_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 c"For a foreign task that waits for it.",
                 waiting::remove_done_callback,
             ),
-            method_anyargs(c"cancel", c"Cancel the wait; True when it was pending.", waiting::cancel),
+            method_anyargs(
+                c"cancel",
+                c"Cancel the wait; True when it was pending.",
+                waiting::cancel,
+            ),
             method_noargs(c"cancelled", c"True when the wait was cancelled.", waiting::cancelled),
             method_noargs(c"done", c"True when the wait is over.", waiting::done),
             method_noargs(c"result", c"None, or CancelledError.", waiting::result),
@@ -173,7 +181,10 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
     /// The object that the operation is a method of.
     pub fn owner(self) -> PyResult<Bound<'py, PyAny>> {
         self.held.owner.get(self.py()).ok_or_else(|| {
-            PyRuntimeError::new_err(format!("{} has no instance to work on", self.held.operation.name))
+            PyRuntimeError::new_err(format!(
+                "{} has no instance to work on",
+                self.held.operation.name
+            ))
         })
     }
 
@@ -405,9 +416,10 @@ impl Held for Awaitable {
             "cr_frame" if self.phase.get(py) == Phase::Closed => Some(Ok(py.None().into_bound(py))),
             "cr_frame" => Some(code_of(py, self.operation).and_then(stand_in_frame)),
             // The interpreter asks the type; a program that asks gets something iterable, as from a coroutine.
-            "__await__" => Some(Bound::new(py, AwaitIterator::of(slf)).and_then(|iterator| {
-                iterator.into_any().getattr(interned!(py, "_itself"))
-            })),
+            "__await__" => Some(
+                Bound::new(py, AwaitIterator::of(slf))
+                    .and_then(|iterator| iterator.into_any().getattr(interned!(py, "_itself"))),
+            ),
             _ => waiting::attribute(AwaitableView { object: slf, held: self }, name),
         }
     }

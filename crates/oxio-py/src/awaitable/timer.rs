@@ -10,7 +10,9 @@ use crate::interop::instance::look_at;
 use crate::scheduler::{Loop, NativeTimer, Timer, running_loop};
 
 static WAKE: NativeTimer = NativeTimer {
-    is_cancelled: |object| look_at::<Awaitable>(object, |py, held| held.wait.get(py) != Wait::Pending),
+    is_cancelled: |object| {
+        look_at::<Awaitable>(object, |py, held| held.wait.get(py) != Wait::Pending)
+    },
     on_time: |object| match AwaitableView::of(object) {
         Some(view) => view.wake().map(drop),
         None => Ok(()),
@@ -55,7 +57,10 @@ pub fn wake_after<'py>(
 }
 
 /// For a wait that ended before its time.
-pub fn cancel_alarm(view: AwaitableView<'_, '_>, handle: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+pub fn cancel_alarm(
+    view: AwaitableView<'_, '_>,
+    handle: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let py = view.py();
     match handle {
         Some(handle) => {

@@ -125,7 +125,11 @@ impl<'py> AwaitableView<'_, 'py> {
         let py = self.py();
         let kwargs = PyDict::new(py);
         kwargs.set_item(interned!(py, "context"), context)?;
-        event_loop.call_method(interned!(py, "call_soon"), (callback, self.object()), Some(&kwargs))?;
+        event_loop.call_method(
+            interned!(py, "call_soon"),
+            (callback, self.object()),
+            Some(&kwargs),
+        )?;
         Ok(())
     }
 }
@@ -146,8 +150,15 @@ pub(super) fn attribute<'py>(
             let blocking = view.state().blocking.get(py).into_pyobject(py).ok()?;
             Some(Ok(blocking.to_owned().into_any()))
         }
-        "get_loop" | "add_done_callback" | "remove_done_callback" | "set_result" | "cancel"
-        | "cancelled" | "done" | "result" | "exception"
+        "get_loop"
+        | "add_done_callback"
+        | "remove_done_callback"
+        | "set_result"
+        | "cancel"
+        | "cancelled"
+        | "done"
+        | "result"
+        | "exception"
             if is_idle =>
         {
             let message = format!("'coroutine' object has no attribute '{name}'");
@@ -164,7 +175,10 @@ pub(super) fn wake_method(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 /// For Python code that wakes waiters itself, as overridden `_wakeup_next`s do.
-pub(super) fn set_result(slf: &Bound<'_, PyAny>, _result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+pub(super) fn set_result(
+    slf: &Bound<'_, PyAny>,
+    _result: &Bound<'_, PyAny>,
+) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     if !view(slf)?.wake()? {
         let class = Imports::of(py)?.invalid_state_error.bind(py);

@@ -37,7 +37,9 @@ pub fn watch<'py>(
 
 /// Undoes [`watch`]. What is done has let go of its callbacks.
 pub fn unwatch(future: &Bound<'_, PyAny>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
-    if plain(future).is_some_and(|view| view.state() != State::Pending || view.remove_only(callback)) {
+    if plain(future)
+        .is_some_and(|view| view.state() != State::Pending || view.remove_only(callback))
+    {
         return Ok(());
     }
     future.call_method1(interned!(future.py(), "remove_done_callback"), (callback,))?;

@@ -22,9 +22,7 @@ use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
 use crate::interop::rawtype::{bind_builtin, method_onearg};
 use crate::scheduler::{Loop, running_native_loop};
-use crate::task::{
-    create_task, forget_awaited_by, note_awaited_by, task_class,
-};
+use crate::task::{create_task, forget_awaited_by, note_awaited_by, task_class};
 
 use super::children::{is_cancelled, is_done, watch};
 use super::stock::stock;

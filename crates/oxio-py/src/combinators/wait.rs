@@ -127,7 +127,11 @@ fn begin<'py>(view: AwaitableView<'_, 'py>, futures: &Bound<'py, PySet>) -> PyRe
     // The callback in the place of the number of waits; the alarm takes the place of the time-out.
     let timeout = state.second.take(py).filter(|timeout| !timeout.is_none());
     let native = DONE.get_or_init(|| NativeCallback {
-        method: method_onearg(c"_on_completion", c"Counts a future of wait() that is done.", one_done),
+        method: method_onearg(
+            c"_on_completion",
+            c"Counts a future of wait() that is done.",
+            one_done,
+        ),
         call: one_done,
     });
     let mut alarm = None;

@@ -3,7 +3,10 @@
 //! A native method that stands in for Python code must call what a subclass overrides. Looking the names up each time
 //! would cost more than the method. So it looks once, and again when the class has another version.
 
-#![expect(unsafe_code, reason = "a field of the class object, and the plain way to set an attribute")]
+#![expect(
+    unsafe_code,
+    reason = "a field of the class object, and the plain way to set an attribute"
+)]
 
 use std::ptr;
 

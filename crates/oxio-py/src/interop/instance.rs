@@ -47,7 +47,11 @@ pub trait Held: Sized + 'static {
     fn say_last_words(&self, slf: &Bound<'_, PyAny>);
 
     /// An attribute that depends on the state, before the class is asked; `None` to ask the class.
-    fn attribute<'py>(&self, slf: &Bound<'py, PyAny>, name: &str) -> Option<PyResult<Bound<'py, PyAny>>>;
+    fn attribute<'py>(
+        &self,
+        slf: &Bound<'py, PyAny>,
+        name: &str,
+    ) -> Option<PyResult<Bound<'py, PyAny>>>;
 
     fn repr(&self, slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>>;
 
@@ -237,7 +241,10 @@ unsafe extern "C" fn begin_await<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::
 ///
 /// # Safety
 /// `object` is alive as long as the result, and the caller is attached.
-unsafe fn borrowed<'a, 'py>(_py: Python<'py>, object: &'a *mut ffi::PyObject) -> &'a Bound<'py, PyAny> {
+unsafe fn borrowed<'a, 'py>(
+    _py: Python<'py>,
+    object: &'a *mut ffi::PyObject,
+) -> &'a Bound<'py, PyAny> {
     // SAFETY: `Bound` is a transparent pointer (and a `Python`, which has no size); a shared reference drops nothing.
     unsafe { &*ptr::from_ref(object).cast::<Bound<'py, PyAny>>() }
 }

@@ -15,10 +15,10 @@ pub mod attributes;
 pub mod buffer;
 pub mod call;
 
-pub mod instance;
-pub mod stop_iteration;
 pub mod cell;
 pub mod imports;
+pub mod instance;
 pub mod layout;
 pub mod native_function;
 pub mod rawtype;
+pub mod stop_iteration;

@@ -199,8 +199,7 @@ fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
         ffi::PyMemberDef::default(),
     ]
     .leak();
-    let methods =
-        vec![method_noargs(c"__reduce__", c"Pickled by name, as functions are.", reduce)];
+    let methods = vec![method_noargs(c"__reduce__", c"Pickled by name, as functions are.", reduce)];
     let doc = c"A native function that returns an awaitable; asyncio's own of that name in all that can be asked of it.";
     let mut slots = [
         slot(ffi::Py_tp_doc, doc.as_ptr().cast_mut().cast()),

@@ -77,18 +77,18 @@ pub trait AnyArgs:
 {
 }
 impl<F> AnyArgs for F where
-    F: Fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>>
+    F: Fn(
+            &Bound<'_, PyAny>,
+            &Bound<'_, PyTuple>,
+            Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<Py<PyAny>>
         + Copy
         + 'static
 {
 }
 
 /// An entry for a method that looks at its arguments itself; not for hot paths.
-pub fn method_anyargs<F: AnyArgs>(
-    name: &'static CStr,
-    doc: &'static CStr,
-    _function: F,
-) -> Method {
+pub fn method_anyargs<F: AnyArgs>(name: &'static CStr, doc: &'static CStr, _function: F) -> Method {
     const {
         assert!(size_of::<F>() == 0, "only function items, which have no state");
     };
@@ -103,8 +103,7 @@ pub fn method_anyargs<F: AnyArgs>(
 impl Method {
     /// The table that a type spec takes. It lives as long as its type: for ever.
     pub(super) fn table(methods: Vec<Self>) -> *mut ffi::PyMethodDef {
-        let mut table: Vec<ffi::PyMethodDef> =
-            methods.into_iter().map(|method| method.0).collect();
+        let mut table: Vec<ffi::PyMethodDef> = methods.into_iter().map(|method| method.0).collect();
         table.push(ffi::PyMethodDef::zeroed());
         table.leak().as_mut_ptr()
     }

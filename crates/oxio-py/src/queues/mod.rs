@@ -119,7 +119,8 @@ impl Queue {
 
     #[setter(_maxsize)]
     fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) {
-        let limit = match maxsize.cast_exact::<PyInt>().ok().map(|number| number.extract::<isize>()) {
+        let limit = match maxsize.cast_exact::<PyInt>().ok().map(|number| number.extract::<isize>())
+        {
             Some(Ok(items)) if items > 0 => Limit::Items(items.unsigned_abs()),
             Some(Ok(_)) => Limit::Endless,
             _ => Limit::Odd,

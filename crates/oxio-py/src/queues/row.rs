@@ -96,7 +96,11 @@ impl Row {
 
     /// Adds it when the row is native and shorter than `limit`; else hands it back.
     #[inline]
-    pub fn push_below<'py>(&self, limit: usize, object: Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    pub fn push_below<'py>(
+        &self,
+        limit: usize,
+        object: Bound<'py, PyAny>,
+    ) -> Option<Bound<'py, PyAny>> {
         let py = object.py();
         if !self.is_native(py) {
             return Some(object);

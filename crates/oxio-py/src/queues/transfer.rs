@@ -54,7 +54,10 @@ pub static TASK_DONE: Method = Method {
 
 /// An item, if all is native and there is one: what `get_natively` does, without asking the same questions twice.
 #[inline]
-pub fn get_quickly<'py>(slf: &Bound<'py, Queue>, ways: Ways) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub fn get_quickly<'py>(
+    slf: &Bound<'py, Queue>,
+    ways: Ways,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let (py, this) = (slf.py(), slf.get());
     if !ways.are_native() {
         return Ok(None);

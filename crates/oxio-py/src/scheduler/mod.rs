@@ -9,8 +9,8 @@
 //!
 //! Invariant: no borrow of a cell is open while Python code runs or a `Py` is dropped. Take, then call.
 
-mod running;
 mod runnable;
+mod running;
 mod watch;
 
 use std::cell::RefMut;
@@ -27,8 +27,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-pub use running::{Running, bind_loop, running_loop, running_native_loop};
 pub use runnable::{DoneCall, IoSource, NativeTimer, Runnable, Timer};
+pub use running::{Running, bind_loop, running_loop, running_native_loop};
 pub use watch::{Side, Watched, Watcher};
 
 use crate::errors::os_error;
@@ -119,10 +119,7 @@ impl Loop {
 
     /// The loop behind `event_loop`, when it is ours and its `call_soon` is not overridden.
     pub fn native_of<'a, 'py>(event_loop: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
-        event_loop
-            .cast::<Self>()
-            .ok()
-            .filter(|found| found.get().native(event_loop.py()).call_soon)
+        event_loop.cast::<Self>().ok().filter(|found| found.get().native(event_loop.py()).call_soon)
     }
 
     pub fn native(&self, py: Python<'_>) -> Native {

@@ -93,7 +93,7 @@ impl Method {
         asyncios: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let template = asyncios.getattr(name)?;
-        remember_template(&template, &self.operation);
+        remember_template(&self.operation, &template);
         class.setattr(name, new_native_function(&template, "oxio.streams", self)?)
     }
 }

@@ -20,9 +20,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 pub use current::leave_current;
-pub use step::{
-    add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake,
-};
+pub use step::{add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake};
 
 use crate::future::{PLAIN, WAKEUP, fast_loop, future_class};
 use crate::interop::call::{copy_context, is_coroutine};

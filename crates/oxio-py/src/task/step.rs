@@ -11,9 +11,9 @@ use pyo3::types::PyDict;
 use super::current::enter_current;
 use super::{task_class, unregister};
 use crate::awaitable::AwaitableView;
-use crate::future::{WAKEUP, plain as plain_future, schedule_callbacks};
 #[cfg(Py_3_14)]
 use crate::future::view as future_view;
+use crate::future::{WAKEUP, plain as plain_future, schedule_callbacks};
 use crate::interop::call::{Sent, in_context, send_none, throw};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
