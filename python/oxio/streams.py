@@ -10,9 +10,9 @@ import sys
 import types
 from asyncio import streams as _streams
 from asyncio.streams import *
-from typing import NamedTuple
 
 from oxio import _oxio
+from oxio.statistics import StreamReaderStatistics
 
 __all__ = _streams.__all__
 
@@ -31,16 +31,6 @@ def _with_names(module, function, names):
     rebound.__module__ = module
     del rebound.__wrapped__
     return rebound
-
-
-class StreamReaderStatistics(NamedTuple):
-    """What a reader holds and who waits for it; sizes are bytes."""
-
-    buffered: int
-    limit: int
-    waiters: int
-    is_paused: bool
-    is_at_eof: bool
 
 
 class StreamReader(_oxio.StreamReader, _streams.StreamReader):

@@ -5,7 +5,9 @@ import sys
 from asyncio.streams import FlowControlMixin as FlowControlMixin
 from collections.abc import Awaitable, Callable
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
+
+from oxio.statistics import StreamReaderStatistics
 
 __all__ = (
     "StreamReader",
@@ -16,13 +18,6 @@ __all__ = (
     "open_unix_connection",
     "start_unix_server",
 )
-
-class StreamReaderStatistics(NamedTuple):
-    buffered: int
-    limit: int
-    waiters: int
-    is_paused: bool
-    is_at_eof: bool
 
 class StreamReader(asyncio.StreamReader):
     if sys.version_info < (3, 13):
