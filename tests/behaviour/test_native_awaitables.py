@@ -948,7 +948,8 @@ def test_inspect_says_of_the_function_what_it_says_of_asyncios(loop_module, path
     assert ours.__qualname__ == stock.__qualname__
     if path not in NEWER:
         assert not inspect.isgeneratorfunction(ours)
-        assert inspect.signature(ours) == inspect.signature(stock)
+        # A method of a native class has its `self` by position only.
+        assert str(inspect.signature(ours)).replace("self, /", "self") == str(inspect.signature(stock))
     if path in FUNCTIONS and path not in NEWER:
         assert ours.__doc__ == stock.__doc__
 
