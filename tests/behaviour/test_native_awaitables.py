@@ -845,6 +845,8 @@ def test_a_tuple_or_an_exception_as_a_result_arrives_as_it_is(run, loop_module):
 def test_one_that_nobody_awaits_warns_once_and_does_nothing(run, loop_module, case, recorded_warnings):
     async def main():
         this = case(loop_module)
+        gc.collect()
+        del recorded_warnings[:]  # What the tests before this one left, e.g. a writer of a closed loop.
         this.make()
         gc.collect()
         messages = [str(w.message) for w in recorded_warnings]
@@ -861,6 +863,8 @@ def test_one_that_nobody_awaits_is_collected_with_its_cycle(run, loop_module, ca
 
     async def main():
         this = case(loop_module)
+        gc.collect()
+        del recorded_warnings[:]
         holder = Holder()
         holder.awaitable = this.make()
         holder.me = holder
