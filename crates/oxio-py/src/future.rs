@@ -165,9 +165,7 @@ fn schedule_callback<'py>(
 }
 
 /// The object and the function behind `callback`, when it is a [`NativeCallback`].
-pub fn native_callback<'py>(
-    callback: &Bound<'py, PyAny>,
-) -> Option<(Bound<'py, PyAny>, DoneCall)> {
+pub fn native_callback<'py>(callback: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, DoneCall)> {
     NATIVE_CALLBACKS.iter().filter_map(std::sync::OnceLock::get).find_map(|native| {
         let object = bound_self(&native.method, callback)?;
         Some((object, native.call))

@@ -102,7 +102,6 @@ struct TaskGroups {
     slots: Option<SlotClass>,
     enter: Py<PyAny>,
     exit: Py<PyAny>,
-    create_task: Py<PyAny>,
     on_task_done: Py<PyAny>,
     version: Version,
     /// Functions of `oxio.taskgroups`.
@@ -153,7 +152,6 @@ fn adopt_task_group<'py>(
         },
         enter: enter.unbind(),
         exit: exit.unbind(),
-        create_task: create.unbind(),
         on_task_done: done.unbind(),
         rest_of_exit,
         leave_cancelled,

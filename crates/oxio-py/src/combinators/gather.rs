@@ -77,6 +77,7 @@ pub static GATHER: PlainFunction = PlainFunction(|template, args, keywords| {
 });
 
 /// The children, and `return_exceptions`; `None` when there are other keywords.
+#[expect(clippy::type_complexity, reason = "a slice and a flag")]
 fn split<'a, 'py>(
     args: &'a [Bound<'py, PyAny>],
     keywords: Option<&Bound<'py, PyTuple>>,
@@ -102,13 +103,11 @@ fn is_for<'py>(event_loop: &Bound<'py, Loop>, children: &[Bound<'py, PyAny>]) ->
     if is_native_coroutine(first) {
         return Ok(true);
     }
-    match future_view(first)? {
-        Some(view) => Ok(view.belongs_to(event_loop.as_any())),
-        None => {
-            let py = event_loop.py();
-            Ok(!stock(py)?.isfuture.bind(py).call1((first,))?.is_truthy()?)
-        }
+    if let Some(view) = future_view(first)? {
+        return Ok(view.belongs_to(event_loop.as_any()));
     }
+    let py = event_loop.py();
+    Ok(!stock(py)?.isfuture.bind(py).call1((first,))?.is_truthy()?)
 }
 
 fn gather_here<'py>(
