@@ -13,9 +13,12 @@ use oxio_core::clock::Deadline;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyFloat, PyInt, PyType};
+use pyo3::types::{PyFloat, PyInt, PyTuple, PyType};
 
-use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step, coroutine_function};
+use crate::awaitable::{
+    AwaitableView, Operation, Parameters, PlainFunction, Resumed, Step, call_template,
+    coroutine_function, plain_function,
+};
 use crate::interop::cell::GilSlot;
 use crate::interop::imports::interned;
 use crate::interop::instance::{Held, InstanceClass, held, look_at, make_class, new_instance_of};
@@ -66,8 +69,12 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         methods,
     )?;
     module.add_function(wrap_pyfunction!(adopt_timeout, module)?)?;
-    module.add_function(wrap_pyfunction!(timeout, module)?)?;
-    module.add_function(wrap_pyfunction!(timeout_at, module)?)
+    let asyncios = module.py().import("asyncio.timeouts")?;
+    for (name, function) in [("timeout", &TIMEOUT), ("timeout_at", &TIMEOUT_AT)] {
+        let function = plain_function(&asyncios.getattr(name)?, "oxio.timeouts", function)?;
+        module.add(name, function)?;
+    }
+    Ok(())
 }
 
 /// `oxio.Timeout`, and asyncio's code for what is not native.
@@ -115,20 +122,36 @@ fn adopt_timeout<'py>(class: Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>>
     Ok(class)
 }
 
-/// Limit the time of a block: `async with timeout(delay):`.
-///
-/// After `delay` seconds the block is cancelled, and leaving it raises `TimeoutError`. None is no limit.
-#[pyfunction]
-fn timeout<'py>(delay: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// `timeout(delay)`.
+static TIMEOUT: PlainFunction = PlainFunction(|template, args, keywords| {
+    let Some(delay) = only_argument("delay", args, keywords)? else {
+        return call_template(template, args, keywords);
+    };
     let py = delay.py();
     let running = running_loop(py)?;
     new_timeout(py, if delay.is_none() { delay.clone() } else { after(&running, delay)? })
-}
+});
 
-/// Like `timeout()`, until `when` in seconds of `loop.time()`.
-#[pyfunction]
-fn timeout_at<'py>(when: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    new_timeout(when.py(), when)
+/// `timeout_at(when)`.
+static TIMEOUT_AT: PlainFunction =
+    PlainFunction(|template, args, keywords| match only_argument("when", args, keywords)? {
+        Some(when) => new_timeout(when.py(), when.clone()),
+        None => call_template(template, args, keywords),
+    });
+
+/// The one argument of a call; `None` when the call is wrong.
+fn only_argument<'a, 'py>(
+    name: &str,
+    args: &'a [Bound<'py, PyAny>],
+    keywords: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Option<&'a Bound<'py, PyAny>>> {
+    let [only] = args else {
+        return Ok(None);
+    };
+    match keywords.filter(|keywords| !keywords.is_empty()) {
+        Some(keywords) if !keywords.get_item(0)?.eq(name)? => Ok(None),
+        _ => Ok(Some(only)),
+    }
 }
 
 /// `Timeout(when)`.
