@@ -24,6 +24,8 @@ from oxio import (
     queues,
     runners,
     servers,
+    streams,
+    subprocess,
     taskgroups,
     tasks,
     timeouts,
@@ -38,6 +40,16 @@ from oxio.locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaph
 from oxio.queues import LifoQueue, PriorityQueue, Queue
 from oxio.runners import Runner, run
 from oxio.servers import Server
+from oxio.streams import (
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
+from oxio.subprocess import create_subprocess_exec, create_subprocess_shell
 from oxio.taskgroups import TaskGroup
 from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait, wait_for
 from oxio.timeouts import Timeout, timeout, timeout_at

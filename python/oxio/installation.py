@@ -17,7 +17,7 @@ import sys
 from asyncio import events, unix_events
 from types import ModuleType
 
-from oxio import futures, locks, queues, taskgroups, tasks, timeouts
+from oxio import futures, locks, queues, streams, subprocess, taskgroups, tasks, timeouts
 from oxio.events import EventLoop
 from oxio.policies import EventLoopPolicy
 
@@ -43,6 +43,17 @@ _NAMES: dict[str, object] = {
     "timeout": timeouts.timeout,
     "timeout_at": timeouts.timeout_at,
     "TaskGroup": taskgroups.TaskGroup,
+    "StreamReader": streams.StreamReader,
+    "StreamWriter": streams.StreamWriter,
+    "StreamReaderProtocol": streams.StreamReaderProtocol,
+    "FlowControlMixin": streams.FlowControlMixin,
+    "open_connection": streams.open_connection,
+    "start_server": streams.start_server,
+    "open_unix_connection": streams.open_unix_connection,
+    "start_unix_server": streams.start_unix_server,
+    "SubprocessStreamProtocol": subprocess.SubprocessStreamProtocol,
+    "create_subprocess_exec": subprocess.create_subprocess_exec,
+    "create_subprocess_shell": subprocess.create_subprocess_shell,
 }
 
 # (place, name, asyncio's value), in the order of installing; empty when oxio is not installed.
@@ -56,6 +67,8 @@ def install() -> None:
     """
     if _displaced:
         return
+    # Who has imported this class before goes on with it.
+    _displace(asyncio.streams.StreamWriter, "__init__", streams._stock_writer_init)
     for name, value in _NAMES.items():
         stock = _stock(name)
         for module in _modules():

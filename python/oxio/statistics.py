@@ -48,3 +48,13 @@ class BarrierStatistics(NamedTuple):
     parties: int
     waiters: int
     state: str
+
+
+class StreamReaderStatistics(NamedTuple):
+    """Sizes are bytes. `waiters` is 1 while a read waits for bytes; `is_paused` says that the transport reads no more."""
+
+    buffered: int
+    limit: int
+    waiters: int
+    is_paused: bool
+    is_at_eof: bool

@@ -845,6 +845,8 @@ def test_a_tuple_or_an_exception_as_a_result_arrives_as_it_is(run, loop_module):
 def test_one_that_nobody_awaits_warns_once_and_does_nothing(run, loop_module, case, recorded_warnings):
     async def main():
         this = case(loop_module)
+        gc.collect()
+        del recorded_warnings[:]  # What the tests before this one left, e.g. a writer of a closed loop.
         this.make()
         gc.collect()
         messages = [str(w.message) for w in recorded_warnings]
@@ -861,6 +863,8 @@ def test_one_that_nobody_awaits_is_collected_with_its_cycle(run, loop_module, ca
 
     async def main():
         this = case(loop_module)
+        gc.collect()
+        del recorded_warnings[:]
         holder = Holder()
         holder.awaitable = this.make()
         holder.me = holder
@@ -948,7 +952,8 @@ def test_inspect_says_of_the_function_what_it_says_of_asyncios(loop_module, path
     assert ours.__qualname__ == stock.__qualname__
     if path not in NEWER:
         assert not inspect.isgeneratorfunction(ours)
-        assert inspect.signature(ours) == inspect.signature(stock)
+        # A method of a native class has its `self` by position only.
+        assert str(inspect.signature(ours)).replace("self, /", "self") == str(inspect.signature(stock))
     if path in FUNCTIONS and path not in NEWER:
         assert ours.__doc__ == stock.__doc__
 

@@ -164,7 +164,10 @@ fn schedule_callback<'py>(
     event_loop.get().push(event_loop.py(), runnable);
 }
 
-fn native_callback<'py>(callback: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, DoneCall)> {
+/// The object and the function behind `callback`, when it is a [`NativeCallback`].
+pub fn native_callback<'py>(
+    callback: &Bound<'py, PyAny>,
+) -> Option<(Bound<'py, PyAny>, DoneCall)> {
     NATIVE_CALLBACKS.iter().filter_map(std::sync::OnceLock::get).find_map(|native| {
         let object = bound_self(&native.method, callback)?;
         Some((object, native.call))

@@ -14,6 +14,7 @@ mod locks;
 mod protocol;
 mod queues;
 mod scheduler;
+mod streams;
 mod task;
 mod task_group;
 mod timeouts;
@@ -37,6 +38,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     timeouts::add_to(module)?;
     task_group::add_to(module)?;
     combinators::add_to(module)?;
+    streams::add_to(module)?;
     queues::add_to(module)?;
     locks::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

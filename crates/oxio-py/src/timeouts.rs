@@ -71,8 +71,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(adopt_timeout, module)?)?;
     let asyncios = module.py().import("asyncio.timeouts")?;
     for (name, function) in [("timeout", &TIMEOUT), ("timeout_at", &TIMEOUT_AT)] {
-        let function = plain_function(&asyncios.getattr(name)?, "oxio.timeouts", function)?;
-        module.add(name, function)?;
+        module.add(name, plain_function(&asyncios.getattr(name)?, "oxio.timeouts", function)?)?;
     }
     Ok(())
 }
@@ -122,36 +121,37 @@ fn adopt_timeout<'py>(class: Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>>
     Ok(class)
 }
 
-/// `timeout(delay)`.
+/// `timeout(delay)`: `delay` in seconds, None for no limit.
 static TIMEOUT: PlainFunction = PlainFunction(|template, args, keywords| {
-    let Some(delay) = only_argument("delay", args, keywords)? else {
+    let py = template.py();
+    let Some(delay) = only_argument(args, keywords, "delay")? else {
         return call_template(template, args, keywords);
     };
-    let py = delay.py();
     let running = running_loop(py)?;
     new_timeout(py, if delay.is_none() { delay.clone() } else { after(&running, delay)? })
 });
 
-/// `timeout_at(when)`.
+/// `timeout_at(when)`: `when` in seconds of `loop.time()`.
 static TIMEOUT_AT: PlainFunction =
-    PlainFunction(|template, args, keywords| match only_argument("when", args, keywords)? {
-        Some(when) => new_timeout(when.py(), when.clone()),
+    PlainFunction(|template, args, keywords| match only_argument(args, keywords, "when")? {
+        Some(when) => new_timeout(template.py(), when.clone()),
         None => call_template(template, args, keywords),
     });
 
-/// The one argument of a call; `None` when the call is wrong.
+/// The one argument, by position or by `name`.
 fn only_argument<'a, 'py>(
-    name: &str,
     args: &'a [Bound<'py, PyAny>],
     keywords: Option<&Bound<'py, PyTuple>>,
+    name: &str,
 ) -> PyResult<Option<&'a Bound<'py, PyAny>>> {
-    let [only] = args else {
+    let [argument] = args else {
         return Ok(None);
     };
-    match keywords.filter(|keywords| !keywords.is_empty()) {
-        Some(keywords) if !keywords.get_item(0)?.eq(name)? => Ok(None),
-        _ => Ok(Some(only)),
-    }
+    let is_known = match keywords {
+        None => true,
+        Some(keywords) => keywords.get_item(0)?.eq(name)?,
+    };
+    Ok(is_known.then_some(argument))
 }
 
 /// `Timeout(when)`.

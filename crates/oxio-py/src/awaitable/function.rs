@@ -20,8 +20,14 @@ pub struct Operation {
 /// A native method that awaits nothing, with all that can be asked of the one of asyncio's that it replaces.
 pub struct Method {
     pub parameters: Parameters,
-    /// Called with the instance and what stands behind it in the call.
-    pub call: for<'py> fn(&Bound<'py, PyAny>, &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>>,
+    pub call: for<'py> fn(Call<'_, 'py>) -> PyResult<Bound<'py, PyAny>>,
+}
+
+/// A call of a [`Method`] that its parameters accept.
+#[derive(Clone, Copy)]
+pub struct Call<'a, 'py> {
+    pub owner: &'a Bound<'py, PyAny>,
+    pub arguments: &'a [Bound<'py, PyAny>],
 }
 
 /// The parameters behind `self`, three at most. They become [`Awaitable::first`], `second` and `third`.
@@ -89,15 +95,15 @@ impl Callable for Method {
         args: &[Bound<'py, PyAny>],
         keywords: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let (Some((owner, rest)), None) = (args.split_first(), keywords)
-            && self.parameters.accept(rest.len())
+        if let (Some((owner, arguments)), None) = (args.split_first(), keywords)
+            && self.parameters.accept(arguments.len())
         {
-            return (self.call)(owner, rest);
+            return (self.call)(Call { owner, arguments });
         }
         match self.parameters.bind(args, keywords)? {
             Some(Bindings { owner: Some(owner), rest }) => {
-                let given: Vec<_> = rest.into_iter().flatten().collect();
-                (self.call)(&owner, &given)
+                let arguments: Vec<_> = rest.into_iter().flatten().collect();
+                (self.call)(Call { owner: &owner, arguments: &arguments })
             }
             _ => call_template(template, args, keywords),
         }

@@ -27,7 +27,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 pub use function::{
-    Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
+    Call, Method, Operation, Parameters, PlainFunction, call_template, coroutine_function,
     method_function, new_awaitable, plain_function, remember_template,
 };
 pub use timer::{Alarm, cancel_alarm, wake_after};
@@ -268,7 +268,7 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                 }
                 Err(error) => {
                     self.finish();
-                    return Sent::Raised(error);
+                    return Sent::Raised(not_a_return(py, error));
                 }
             };
             self.held.phase.set(py, Phase::Running);
@@ -310,6 +310,17 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
             drop(slot.take(py));
         }
     }
+}
+
+/// What a coroutine raises in the place of `error`: a `StopIteration` would say that it has returned.
+fn not_a_return(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let raised = PyRuntimeError::new_err("coroutine raised StopIteration");
+    raised.set_context(py, Some(error.clone_ref(py)));
+    raised.set_cause(py, Some(error));
+    raised
 }
 
 fn awaited_already() -> PyErr {

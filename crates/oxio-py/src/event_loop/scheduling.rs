@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
 
-use crate::future::{future_class, new_future, woken_task};
+use crate::future::{future_class, native_callback, new_future, woken_task};
 use crate::handle::{new_handle, new_timer};
 use crate::interop::imports::{Imports, Replaceable, interned};
 use crate::interop::layout::hide_from_collector;
@@ -34,6 +34,14 @@ pub fn call_soon<'py>(
     {
         let future = args.get_item(0)?.unbind();
         state.push(py, Runnable::Wake { task: task.unbind(), future });
+        return new_handle(event_loop, callback, args, context);
+    }
+    // Likewise a callback of ours, for which the loop needs no context: what it calls may enter one.
+    if let Some((object, call)) = native_callback(callback)
+        && args.len() == 1
+    {
+        let future = args.get_item(0)?.unbind();
+        state.push(py, Runnable::Done { object: object.unbind(), future, call });
         return new_handle(event_loop, callback, args, context);
     }
     let handle = new_handle(event_loop, callback, args, context)?;

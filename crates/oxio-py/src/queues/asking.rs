@@ -7,12 +7,12 @@ use pyo3::types::{PyBool, PyInt, PyList};
 
 use super::ways::{Called, Ways};
 use super::{Limit, Queue, no_attribute};
-use crate::awaitable::{Method, Parameters};
+use crate::awaitable::{Call, Method, Parameters};
 use crate::interop::imports::interned;
 
 pub static QSIZE: Method = Method {
     parameters: Parameters::NONE,
-    call: |owner, _arguments| {
+    call: |Call { owner, .. }| {
         let slf = owner.cast::<Queue>()?;
         let size = qsize_natively(slf, slf.get().ways(slf)?)?;
         Ok(PyInt::new(owner.py(), size).into_any())
@@ -21,7 +21,7 @@ pub static QSIZE: Method = Method {
 
 pub static EMPTY: Method = Method {
     parameters: Parameters::NONE,
-    call: |owner, _arguments| {
+    call: |Call { owner, .. }| {
         let slf = owner.cast::<Queue>()?;
         let is_empty = is_empty_natively(slf, slf.get().ways(slf)?)?;
         Ok(PyBool::new(owner.py(), is_empty).to_owned().into_any())
@@ -30,7 +30,7 @@ pub static EMPTY: Method = Method {
 
 pub static FULL: Method = Method {
     parameters: Parameters::NONE,
-    call: |owner, _arguments| {
+    call: |Call { owner, .. }| {
         let slf = owner.cast::<Queue>()?;
         let is_full = is_full_natively(slf, slf.get().ways(slf)?)?;
         Ok(PyBool::new(owner.py(), is_full).to_owned().into_any())
@@ -49,20 +49,20 @@ pub fn store<'py>(slf: &Bound<'py, Queue>, ways: Ways) -> PyResult<Bound<'py, Py
     items.ok_or_else(|| no_attribute(slf, "_queue"))
 }
 
-/// How many items there are in a store that nobody overrides.
-fn native_len(slf: &Bound<'_, Queue>, ways: Ways) -> Option<usize> {
-    if ways.calls(Called::QUEUE) { None } else { slf.get().items.native_len(slf.py()) }
+/// How many items there are, when that needs no call.
+fn known_len(slf: &Bound<'_, Queue>, ways: Ways) -> Option<usize> {
+    if ways.calls(Called::QUEUE) { None } else { slf.get().items.known_len(slf.py()) }
 }
 
 fn qsize_natively(slf: &Bound<'_, Queue>, ways: Ways) -> PyResult<usize> {
-    match native_len(slf, ways) {
+    match known_len(slf, ways) {
         Some(length) => Ok(length),
         None => store(slf, ways)?.len(),
     }
 }
 
 fn is_empty_natively(slf: &Bound<'_, Queue>, ways: Ways) -> PyResult<bool> {
-    match native_len(slf, ways) {
+    match known_len(slf, ways) {
         Some(length) => Ok(length == 0),
         None => Ok(!store(slf, ways)?.is_truthy()?),
     }
@@ -109,7 +109,7 @@ pub fn format(slf: &Bound<'_, Queue>) -> PyResult<String> {
     let (py, this) = (slf.py(), slf.get());
     let ways = this.ways(slf)?;
     let mut text = format!("maxsize={}", slf.getattr(interned!(py, "_maxsize"))?.repr()?);
-    let items = if native_len(slf, ways).is_some() {
+    let items = if !ways.calls(Called::QUEUE) && this.items.is_native(py) {
         Some(PyList::new(py, this.items.snapshot(py))?)
     } else {
         match slf.getattr_opt(interned!(py, "_queue"))? {

@@ -107,7 +107,7 @@ impl Queue {
         asking::format(slf)
     }
 
-    /// How many get() and how many put() wait.
+    /// How many `get()` and how many `put()` wait.
     fn _count_waiters(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
         Ok((self.getters.len(py)?, self.putters.len(py)?))
     }
@@ -230,7 +230,6 @@ impl Queue {
         set_attribute_plainly(slf, name, None)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the signature that PyO3 asks for")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for row in [&self.items, &self.getters, &self.putters] {
             row.traverse(&visit)?;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use super::names::Names;
 use crate::awaitable::AwaitableView;
@@ -114,8 +115,17 @@ impl Row {
     }
 
     /// How many there are, when that is known without Python.
+    #[inline]
     pub fn native_len(&self, py: Python<'_>) -> Option<usize> {
         self.is_native(py).then(|| self.native.borrow(py).len())
+    }
+
+    /// The same for a list as well.
+    pub fn known_len(&self, py: Python<'_>) -> Option<usize> {
+        self.native_len(py).or_else(|| {
+            let object = self.object.get(py)?;
+            object.cast_exact::<PyList>().ok().map(PyListMethods::len)
+        })
     }
 
     pub fn len(&self, py: Python<'_>) -> PyResult<usize> {
@@ -126,8 +136,8 @@ impl Row {
         }
     }
 
-    /// What is in it, in order: a list of its own.
-    pub fn snapshot<'py>(&self, py: Python<'py>) -> Vec<Py<PyAny>> {
+    /// What is in a native row, in order.
+    pub fn snapshot(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         self.native.borrow(py).iter().map(|object| object.clone_ref(py)).collect()
     }
 
@@ -138,14 +148,12 @@ impl Row {
             self.native.borrow(py).push_back(object.unbind());
             return Ok(());
         }
-        match self.object.get(py) {
-            Some(row) => row.call_method1(interned!(py, "append"), (object,)).map(drop),
-            None => {
-                self.reset(py);
-                self.native.borrow(py).push_back(object.unbind());
-                Ok(())
-            }
+        if let Some(row) = self.object.get(py) {
+            return row.call_method1(interned!(py, "append"), (object,)).map(drop);
         }
+        self.reset(py);
+        self.native.borrow(py).push_back(object.unbind());
+        Ok(())
     }
 
     /// Takes the first out; `None` when there is none.

@@ -9,12 +9,12 @@ use super::names::{Names, raised, shut_down_error};
 use super::row::Row;
 use super::ways::{Called, GetWay, PutWay, Ways};
 use super::{Limit, Queue};
-use crate::awaitable::{Method, Parameters};
+use crate::awaitable::{Call, Method, Parameters};
 use crate::interop::imports::interned;
 
 pub static PUT_NOWAIT: Method = Method {
     parameters: Parameters { is_method: true, names: &["item"], required: 1, positional: 1 },
-    call: |owner, arguments| {
+    call: |Call { owner, arguments }| {
         let slf = owner.cast::<Queue>()?;
         let ways = slf.get().ways(slf)?;
         if let Some(item) = put_quickly(slf, ways, arguments[0].clone())? {
@@ -26,7 +26,7 @@ pub static PUT_NOWAIT: Method = Method {
 
 pub static GET_NOWAIT: Method = Method {
     parameters: Parameters::NONE,
-    call: |owner, _arguments| {
+    call: |Call { owner, .. }| {
         let slf = owner.cast::<Queue>()?;
         let ways = slf.get().ways(slf)?;
         match get_quickly(slf, ways)? {
@@ -38,7 +38,7 @@ pub static GET_NOWAIT: Method = Method {
 
 pub static TASK_DONE: Method = Method {
     parameters: Parameters::NONE,
-    call: |owner, _arguments| {
+    call: |Call { owner, .. }| {
         let (py, this) = (owner.py(), owner.cast::<Queue>()?.get());
         let unfinished = this.unfinished.get(py);
         if unfinished <= 0 {
@@ -180,7 +180,17 @@ fn take_out<'py>(slf: &Bound<'py, Queue>, ways: Ways) -> PyResult<Bound<'py, PyA
             // Also when an overridden `empty()` is wrong about an empty store: the deque's error is asyncio's.
             store(slf, ways)?.call_method0(interned!(py, "popleft"))
         }
-        GetWay::Last => store(slf, ways)?.call_method0(interned!(py, "pop")),
+        GetWay::Last => {
+            let items = store(slf, ways)?;
+            if let Ok(list) = items.cast_exact::<PyList>()
+                && let Some(last) = list.len().checked_sub(1)
+            {
+                let item = list.get_item(last)?;
+                list.del_item(last)?;
+                return Ok(item);
+            }
+            items.call_method0(interned!(py, "pop"))
+        }
         GetWay::Smallest => Names::of(py)?.heappop.bind(py).call1((store(slf, ways)?,)),
     }
 }
@@ -206,8 +216,7 @@ impl Queue {
         if let Some(event) = self.finished.get(py) {
             return Ok(event);
         }
-        // By name, as asyncio does: after install() it is oxio's.
-        let event = py.import("asyncio.locks")?.getattr(interned!(py, "Event"))?.call0()?;
+        let event = py.import("oxio.locks")?.getattr(interned!(py, "Event"))?.call0()?;
         if self.is_finished.get(py) {
             event.call_method0(interned!(py, "set"))?;
         }
