@@ -69,7 +69,6 @@ from asyncio import (
     wait_for,
     wrap_future,
 )
-from asyncio import TaskGroup as TaskGroup  # public on 3.11 too, but not in its __all__
 from asyncio import base_events as base_events
 from asyncio import base_futures as base_futures
 from asyncio import base_subprocess as base_subprocess
@@ -83,9 +82,7 @@ from asyncio import protocols as protocols
 from asyncio import selector_events as selector_events
 from asyncio import sslproto as sslproto
 from asyncio import staggered as staggered
-from asyncio import taskgroups as taskgroups
 from asyncio import threads as threads
-from asyncio import timeouts as timeouts
 from asyncio import trsock as trsock
 from asyncio import unix_events as unix_events
 
@@ -102,7 +99,9 @@ from oxio import servers as servers
 from oxio import statistics as statistics
 from oxio import streams as streams
 from oxio import subprocess as subprocess
+from oxio import taskgroups as taskgroups
 from oxio import tasks as tasks
+from oxio import timeouts as timeouts
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
 from oxio.concurrency import map_concurrent as map_concurrent
@@ -144,6 +143,7 @@ from oxio.streams import open_connection as open_connection
 from oxio.streams import open_unix_connection as open_unix_connection
 from oxio.streams import start_server as start_server
 from oxio.streams import start_unix_server as start_unix_server
+from oxio.taskgroups import TaskGroup as TaskGroup
 
 SelectorEventLoop = EventLoop
 

@@ -15,13 +15,14 @@ __all__ = ("TaskGroup",)
 
 class TaskGroup(_taskgroups.TaskGroup):
     __doc__ = _taskgroups.TaskGroup.__doc__
-    # What asyncio's methods keep, where native code finds it, and `_cancel_…` and `_done_callback` of oxio's own.
+    # What asyncio's methods keep, where native code finds it, and `_cancel_…` and `_done_…` of oxio's own.
     __slots__ = (
         "_aborting",
         "_base_error",
         "_cancel_called",
         "_cancel_on_enter",
         "_done_callback",
+        "_done_context",
         "_entered",
         "_errors",
         "_exiting",
