@@ -4,7 +4,7 @@ import sys
 from asyncio import tasks as _tasks
 from asyncio.tasks import *
 
-from oxio._oxio import (
+from oxio._oxio import (  # noqa: F401
     Future,
     Task,
     _adopt_gathering_future,
