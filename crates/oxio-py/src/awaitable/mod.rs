@@ -412,6 +412,10 @@ impl Held for Awaitable {
         match name {
             "__qualname__" => text(self.operation.name),
             "__name__" => text(self.operation.name.rsplit('.').next()?),
+            // Call graphs follow it through what has delegated to something else.
+            "cr_await" => {
+                Some(Ok(self.inner.get(py).unwrap_or_else(|| py.None().into_bound(py))))
+            }
             "cr_origin" => Some(Ok(py.None().into_bound(py))),
             "cr_running" => flag(py, self.phase.get(py) == Phase::Running),
             "cr_suspended" => flag(py, self.phase.get(py) == Phase::Suspended),
