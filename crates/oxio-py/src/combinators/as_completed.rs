@@ -18,7 +18,7 @@ use super::children::{unwatch, watch};
 use super::stock::stock;
 use crate::awaitable::{
     AwaitableView, Operation, Parameters, PlainFunction, Resumed, Step, call_template,
-    new_awaitable,
+    new_awaitable, remember_template,
 };
 use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain};
 use crate::interop::call::copy_context;
@@ -61,7 +61,6 @@ pub static AS_COMPLETED: PlainFunction = PlainFunction(|template, args, keywords
         }
         _ => return call_template(template, args, keywords),
     };
-    refuse_awaitables(given)?;
     let iterator = Bound::new(
         py,
         AsCompleted {
@@ -80,6 +79,12 @@ pub static AS_COMPLETED: PlainFunction = PlainFunction(|template, args, keywords
     }
     Ok(iterator.into_any())
 });
+
+/// For those who inspect the coroutines: they are in no function of asyncio's that exists on all versions.
+pub fn remember_templates(as_completed: &Bound<'_, PyAny>) {
+    remember_template(&RESULT_OF_NEXT, as_completed);
+    remember_template(&NEXT, as_completed);
+}
 
 fn refuse_awaitables(given: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = given.py();
@@ -102,6 +107,7 @@ fn begin(iterator: &Bound<'_, AsCompleted>) -> PyResult<()> {
     let Some(given) = state.given.take(py) else {
         return Ok(());
     };
+    refuse_awaitables(&given)?;
     let event_loop = match running_loop(py) {
         Ok(event_loop) => event_loop,
         Err(_none) => py.import("asyncio.events")?.call_method0("get_event_loop")?,

@@ -30,6 +30,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     let wait_for = wait_for::function(&asyncio_tasks.getattr("wait_for")?)?;
     module.add("wait_for", wait_for)?;
+    as_completed::remember_templates(&asyncio_tasks.getattr("as_completed")?);
     for (name, function) in [
         ("as_completed", &as_completed::AS_COMPLETED),
         ("gather", &gather::GATHER),

@@ -227,7 +227,7 @@ fn known_to_cpython<'py>(kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyD
 fn get_context(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let class = task_class(py)?;
-    let context = TaskView::of(slf, &class).and_then(TaskView::context);
+    let context = TaskView::of(slf, class).and_then(TaskView::context);
     Ok(context.map_or_else(|| py.None(), Bound::unbind))
 }
 
