@@ -28,7 +28,6 @@ from asyncio import (
     ReadTransport,
     Runner,
     SendfileNotAvailableError,
-    Server,
     SubprocessProtocol,
     SubprocessTransport,
     Task,
@@ -86,6 +85,7 @@ from asyncio import threads as threads
 from asyncio import trsock as trsock
 from asyncio import unix_events as unix_events
 
+from oxio import concurrency as concurrency
 from oxio import eager as eager
 from oxio import events as events
 from oxio import exceptions as exceptions
@@ -94,6 +94,8 @@ from oxio import graph as graph
 from oxio import locks as locks
 from oxio import policies as policies
 from oxio import queues as queues
+from oxio import rate_limits as rate_limits
+from oxio import retries as retries
 from oxio import runners as runners
 from oxio import servers as servers
 from oxio import statistics as statistics
@@ -128,14 +130,15 @@ from oxio.locks import Lock as Lock
 from oxio.locks import Semaphore as Semaphore
 from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
 from oxio.policies import EventLoopPolicy as EventLoopPolicy
+from oxio.queues import LifoQueue as LifoQueue
+from oxio.queues import PriorityQueue as PriorityQueue
+from oxio.queues import Queue as Queue
 from oxio.rate_limits import RateLimiter as RateLimiter
 from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
 from oxio.retries import RetryAttempt as RetryAttempt
 from oxio.retries import retry as retry
-from oxio.queues import LifoQueue as LifoQueue
-from oxio.queues import PriorityQueue as PriorityQueue
-from oxio.queues import Queue as Queue
 from oxio.runners import run as run
+from oxio.servers import Server as Server
 from oxio.streams import StreamReader as StreamReader
 from oxio.streams import StreamReaderProtocol as StreamReaderProtocol
 from oxio.streams import StreamWriter as StreamWriter

@@ -16,6 +16,7 @@ use crate::awaitable::{
 use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain};
 use crate::interop::call::copy_context;
 use crate::interop::imports::{Imports, interned};
+use crate::interop::layout::FutureView;
 use crate::interop::rawtype::{bind_builtin, method_onearg};
 use crate::scheduler::{running_loop, running_native_loop};
 use crate::task::{forget_awaited_by, note_awaited_by};
@@ -213,7 +214,7 @@ fn one_done(slf: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<Py<Py
 }
 
 fn has_failed(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if plain(future).is_some_and(|view| view.has_succeeded()) || is_cancelled(future)? {
+    if plain(future).is_some_and(FutureView::has_succeeded) || is_cancelled(future)? {
         return Ok(false);
     }
     Ok(!future.call_method0(interned!(future.py(), "exception"))?.is_none())

@@ -18,6 +18,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::attributes::set_attribute_plainly;
 use super::call::Sent;
 use super::cell::{GilCell, GilSlot};
 use super::rawtype::{Method, guarded, new_reference};
@@ -326,13 +327,13 @@ unsafe extern "C" fn getattro<T: Held>(
         // SAFETY: as above.
         let held = unsafe { held_of::<T>(slf.as_ptr()) };
         let special = name.extract().ok().and_then(|text: &str| held.attribute(&slf, text));
-        match special {
-            Some(value) => Ok(value?.unbind()),
-            // SAFETY: live objects; a new reference or NULL with an error set.
-            None => unsafe {
-                let value = ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr());
-                Ok(Bound::from_owned_ptr_or_err(slf.py(), value)?.unbind())
-            },
+        if let Some(value) = special {
+            return Ok(value?.unbind());
+        }
+        // SAFETY: live objects; a new reference or NULL with an error set.
+        unsafe {
+            let value = ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr());
+            Ok(Bound::from_owned_ptr_or_err(slf.py(), value)?.unbind())
         }
     })
 }
@@ -355,16 +356,12 @@ unsafe extern "C" fn setattro<T: Held>(
         // SAFETY: as above.
         let held = unsafe { held_of::<T>(slf.as_ptr()) };
         let text: &str = name.extract()?;
-        match held.set_attribute(text, value.as_ref()) {
-            Some(set) => set?,
-            // SAFETY: live objects; what is no attribute is refused in the interpreter's words.
-            None => unsafe {
-                let value = value.as_ref().map_or(ptr::null_mut(), Bound::as_ptr);
-                if ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) < 0 {
-                    return Err(PyErr::fetch(py));
-                }
-            },
+        if let Some(set) = held.set_attribute(text, value.as_ref()) {
+            set?;
+            return Ok(py.None());
         }
+        // What is no attribute is refused in the interpreter's words.
+        set_attribute_plainly(&slf, &name, value.as_ref())?;
         Ok(py.None())
     });
     if done.is_null() {
