@@ -423,7 +423,7 @@ impl Held for Awaitable {
             "cr_frame" if self.phase.get(py) == Phase::Closed => Some(Ok(py.None().into_bound(py))),
             "cr_frame" => {
                 Some(code_of(py, self.operation).and_then(|code| stand_in_frame(slf, code)))
-            },
+            }
             // The interpreter asks the type; a program that asks gets something iterable, as from a coroutine.
             "__await__" => Some(
                 Bound::new(py, AwaitIterator::of(slf))
