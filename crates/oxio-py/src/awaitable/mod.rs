@@ -457,6 +457,10 @@ fn stand_in_frame<'py>(
     code: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = code.py();
+    if code.is_none() {
+        // An awaitable of our own making, without a function behind it.
+        return Ok(code);
+    }
     let fields = PyDict::new(py);
     fields.set_item("f_generator", slf)?;
     fields.set_item("f_lineno", code.getattr("co_firstlineno")?)?;
