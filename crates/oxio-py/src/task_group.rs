@@ -184,10 +184,22 @@ fn enter<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<S
         Resumed::Value(_itself) => known.view(&owner),
         Resumed::Error(error) => return Err(error),
     };
-    if group.is_some_and(|group| group.is_true(CANCEL_ON_ENTER)) && !has_own_cancel(py)? {
+    let is_cancelled = match group {
+        Some(group) => group.is_true(CANCEL_ON_ENTER),
+        None => is_set(&owner, interned!(py, "_cancel_on_enter"))?,
+    };
+    if is_cancelled && !has_own_cancel(py)? {
         owner.call_method0(interned!(py, "cancel"))?;
     }
     Ok(Step::Return(owner))
+}
+
+/// An attribute of a group of a subclass, false when it was never set.
+fn is_set(group: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    match group.getattr_opt(name)? {
+        Some(value) => value.is_truthy(),
+        None => Ok(false),
+    }
 }
 
 /// Whether the running version's groups can be cancelled, and look themselves whether they were.
@@ -266,8 +278,7 @@ fn exit_with_trouble<'py>(
     if let Some(group) = known.view(owner) {
         forget_callback(group);
     }
-    let was_cancelled = owner.getattr_opt(interned!(py, "_cancel_called"))?;
-    if was_cancelled.is_some_and(|called| matches!(called.is_truthy(), Ok(true))) {
+    if is_set(owner, interned!(py, "_cancel_called"))? {
         let args = (owner, state.second.get(py), py.None());
         return Ok(Step::Delegate(known.leave_cancelled.bind(py).call1(args)?));
     }

@@ -419,7 +419,9 @@ impl Held for Awaitable {
             "cr_suspended" => flag(py, self.phase.get(py) == Phase::Suspended),
             "cr_code" => Some(code_of(py, self.operation)),
             "cr_frame" if self.phase.get(py) == Phase::Closed => Some(Ok(py.None().into_bound(py))),
-            "cr_frame" => Some(code_of(py, self.operation).and_then(stand_in_frame)),
+            "cr_frame" => {
+                Some(code_of(py, self.operation).and_then(|code| stand_in_frame(slf, code)))
+            }
             // The interpreter asks the type; a program that asks gets something iterable, as from a coroutine.
             "__await__" => Some(
                 Bound::new(py, AwaitIterator::of(slf))
@@ -448,12 +450,17 @@ fn flag(py: Python<'_>, flag: bool) -> Option<PyResult<Bound<'_, PyAny>>> {
 }
 
 /// What `inspect`, `Task.get_stack()` and debuggers may read of a frame: asyncio's function of that name.
-fn stand_in_frame(code: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+fn stand_in_frame<'py>(
+    slf: &Bound<'py, PyAny>,
+    code: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = code.py();
     if code.is_none() {
+        // An awaitable of our own making, without a function behind it.
         return Ok(code);
     }
     let fields = PyDict::new(py);
+    fields.set_item("f_generator", slf)?;
     fields.set_item("f_lineno", code.getattr("co_firstlineno")?)?;
     fields.set_item("f_code", code)?;
     fields.set_item("f_back", py.None())?;
