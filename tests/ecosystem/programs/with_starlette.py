@@ -67,7 +67,6 @@ async def what_is_to_be_awaited_looks_like_it():
             inspect.iscoroutinefunction(function),
             inspect.iscoroutinefunction(partial),
             asyncio.iscoroutinefunction(function) if hasattr(asyncio, "iscoroutinefunction") else None,
-            inspect.isfunction(function) or inspect.ismethod(function),
             str(inspect.signature(function)),
         )
     return seen
