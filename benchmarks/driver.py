@@ -17,7 +17,7 @@ from harness.report import Report
 from harness.rounds import Plan, Result
 from harness.workload import WORKLOADS, Served, Workload
 
-ROUNDS, PASSES, SAMPLE_MS = 18, 3, 50
+ROUNDS, PASSES, SAMPLE_MS = 15, 3, 50
 QUICK_ROUNDS, QUICK_PASSES, QUICK_SAMPLE_MS = 8, 2, 30
 
 
@@ -59,7 +59,9 @@ def _options() -> argparse.Namespace:
         "--only", metavar="REGEX", default="", help="measure the workloads whose name matches"
     )
     parser.add_argument("--contestants", metavar="A,B", default=",".join(contestants.DEFAULT))
-    parser.add_argument("--quick", action="store_true", help="fewer workloads and rounds: under two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds and, without --only, fewer workloads"
+    )
     parser.add_argument("--rounds", type=_positive, metavar="N", help="samples of each contestant in all")
     parser.add_argument(
         "--passes", type=_positive, metavar="N", help="how often to start with fresh processes"
@@ -87,7 +89,7 @@ def _select(options: argparse.Namespace) -> list[Workload]:
     selected = [
         workload
         for workload in WORKLOADS.values()
-        if pattern.search(workload.name) and (workload.quick or not options.quick)
+        if pattern.search(workload.name) and (workload.quick or options.only or not options.quick)
     ]
     if not selected:
         raise SystemExit(f"no workload matches {options.only!r}; --list prints their names")
@@ -125,7 +127,7 @@ def _subject(labels: list[str]) -> str:
 
 def _progress(plan: Plan, number: int, result: Result) -> None:
     costs = ((label, compare.cost(result, label)) for label in plan.labels)
-    cells = (f"{label} {report.format_time(cost.median)}" for label, cost in costs if cost)
+    cells = (f"{label} {report.format_cost(result.workload, cost.median)}" for label, cost in costs if cost)
     failed = (f"{label} FAILED" for label in result.failures)
     line = "  ".join([f"[{number + 1}/{plan.passes}] {result.workload.name:34}", *cells, *failed])
     print(line, file=sys.stderr, flush=True)

@@ -24,6 +24,19 @@ ALL_ERRORS = has_parameter(BaseEventLoop.create_connection, "all_errors")
 KEEP_ALIVE = has_parameter(BaseEventLoop.create_server, "keep_alive")
 CLOSE_CLIENTS = hasattr(asyncio.Server, "close_clients")
 CLEANUP_SOCKET = has_parameter(asyncio.SelectorEventLoop.create_unix_server, "cleanup_socket")
+CALL_GRAPHS = hasattr(asyncio, "capture_call_graph")
+RUNS_AWAITABLES = hasattr(asyncio.runners, "inspect")
+"""`run()` and `Runner.run()` take any awaitable: the module needs `inspect` for nothing else."""
+QUEUE_SHUTDOWN = hasattr(asyncio, "QueueShutDown")
+SEVERAL_SEPARATORS = "tuple" in (inspect.getdoc(asyncio.StreamReader.readuntil) or "")
+"""`readuntil((b"a", b"b"))`. Docstrings are stripped by `-OO`; the tests do not run so."""
+ASYNC_AS_COMPLETED = inspect.isclass(getattr(asyncio.tasks, "_AsCompletedIterator", None))
+"""`async for task in as_completed(...)`."""
+WAIT_FOR_IS_A_TIMEOUT = "timeouts" in asyncio.wait_for.__code__.co_names
+"""From 3.12 on `wait_for` awaits within a `timeout()`. Before, it made a task and waited for that to end."""
+SLEEP_REFUSES_NAN = "isnan" in asyncio.sleep.__code__.co_names
+STREAM_WRITER_WARNS = hasattr(asyncio.StreamWriter, "__del__")
+"""A StreamWriter that is collected open closes its transport and warns."""
 EXECUTOR_TIMEOUT = has_parameter(BaseEventLoop.shutdown_default_executor, "timeout")
 
 
@@ -44,6 +57,22 @@ def _probe_nested_run():
     inner.close()
     return not harmless[0]
 
+
+def _probe_refused_coroutine():
+    async def work():
+        pass
+
+    coroutine = work()
+    try:
+        asyncio.TaskGroup().create_task(coroutine)
+    except RuntimeError:
+        return coroutine.cr_frame is None
+    finally:
+        coroutine.close()
+
+
+TASK_GROUP_CLOSES_WHAT_IT_REFUSES = _probe_refused_coroutine()
+"""From 3.13 on. Before, a coroutine that `TaskGroup.create_task` refuses is the caller's to close."""
 
 NESTED_RUN_BREAKS_THE_LOOP = _probe_nested_run()
 """3.13.0: a refused `run_forever()` inside a callback leaves the running loop thinking that it does not run."""

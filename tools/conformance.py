@@ -3,8 +3,14 @@
 
     tools/conformance.py                          every interpreter found, oxio built for each
     tools/conformance.py --python 3.12 --module test_tasks --test '*cancel*'
+    tools/conformance.py --level 2 --python 3.13 --no-build --module test_locks
     tools/conformance.py --target stock           the referee against itself: must show no difference
     tools/conformance.py --baseline               only (re)makes the baselines
+
+There are two levels. Level 1 runs the tests with oxio installed in asyncio's place, unittest's async cases in debug mode
+as they are (conformance_installed.py). Level 2 leaves asyncio alone: the test modules' `asyncio` is a namespace that serves
+oxio's names first, and async cases run without debug mode (conformance_namespace.py). It also fails when a public name that
+oxio defines is not asked for by any test that passes, so that green says that oxio's own were tested.
 
 A regression is a test that stock asyncio passes on that interpreter and oxio does not. The terms of the match, with a
 reason for each exemption, are in tests/conformance/expectations.toml; an exemption that is no longer needed is an error.
@@ -18,312 +24,48 @@ Ends with a line `N passed, M failed, K skipped`; exits 1 when M is not 0, 2 whe
 """
 
 import argparse
-import concurrent.futures
+import collections
 import dataclasses
 import fnmatch
 import hashlib
 import json
-import os
 import pathlib
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import tomllib
 
 import interpreters
+from conformance_runner import (
+    CRASH,
+    ERROR,
+    HANG,
+    OK,
+    PASSING,
+    SKIP,
+    STOCK,
+    WORKER,
+    Outcome,
+    Runner,
+    Target,
+    TestClass,
+    describe,
+    environment,
+)
+from conformance_terms import EXPECTATIONS, Terms
 from interpreters import ROOT, Interpreter
 
-WORKER = ROOT / "tools/conformance_worker.py"
-EXPECTATIONS = ROOT / "tests/conformance/expectations.toml"
 CACHE = ROOT / ".build/conformance"
-# Importing a test module on a busy machine, or joining the executor's threads at the end of a class.
-BETWEEN_TESTS_LIMIT = 60.0
-# After the limit of a test the worker prints where it hangs; this long after that it is killed.
-KILL_GRACE = 3.0
-STDERR_TAIL = 60
-
-# What can become of a test; the first five are the worker's words.
-OK, FAIL, ERROR, SKIP, EXPECTED = "ok", "fail", "error", "skip", "expected failure"
-HANG, CRASH = "hang", "crash"
-PASSING = (OK, EXPECTED)
-
-
-@dataclasses.dataclass
-class Outcome:
-    kind: str
-    text: str = ""
-    seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What the tests run on. `package` is the folder that oxio is imported from."""
-
-    name: str
-    package: pathlib.Path | None = None
-
-
-STOCK = Target("stock")
-
-
-@dataclasses.dataclass(frozen=True)
-class TestClass:
-    module: str
-    name: str
-
-    def test_id(self, method: str) -> str:
-        return f"{self.module}.{self.name}.{method}"
-
-
-class Runner:
-    """Runs test classes for one interpreter and one target, `jobs` processes at a time."""
-
-    def __init__(self, interpreter: Interpreter, target: Target, limit: float, jobs: int) -> None:
-        self._interpreter = interpreter
-        self._target = target
-        self._limit = limit
-        self._jobs = jobs
-        self._live: set[subprocess.Popen] = set()
-        self._lock = threading.Lock()
-        self._stopping = False
-
-    def run(self, plan: dict[TestClass, list[str]], cost: dict[str, float]) -> dict[str, Outcome]:
-        """Runs `plan`, the dearest classes first, so that no long one is left to run alone at the end."""
-
-        def price(test_class: TestClass) -> float:
-            return sum(cost.get(test_class.test_id(method), 0.05) for method in plan[test_class])
-
-        results: dict[str, Outcome] = {}
-        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
-            futures = [
-                pool.submit(self._run_class, test_class, plan[test_class])
-                for test_class in sorted(plan, key=price, reverse=True)
-            ]
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    results.update(future.result())
-            except BaseException:
-                self._stop(futures)
-                raise
-        return results
-
-    def _stop(self, futures) -> None:
-        """Ctrl-C or an error: leave no process behind."""
-        self._stopping = True
-        for future in futures:
-            future.cancel()
-        with self._lock:
-            for process in self._live:
-                kill(process)
-
-    def _run_class(self, test_class: TestClass, methods: list[str]) -> dict[str, Outcome]:
-        results: dict[str, Outcome] = {}
-        left = list(methods)
-        while left and not self._stopping:
-            fresh = self._run_process(test_class, left)
-            results.update(fresh)
-            after = [method for method in left if test_class.test_id(method) not in results]
-            if len(after) == len(left):
-                # The process never reached a test: starting it again would change nothing.
-                reason = next(iter(fresh.values()), Outcome(ERROR, "the worker ran no test"))
-                results.update({test_class.test_id(method): reason for method in left})
-                break
-            left = after
-        return results
-
-    def _run_process(self, test_class: TestClass, methods: list[str]) -> dict[str, Outcome]:
-        """Starts one worker for `methods` and collects what it reports, until it ends, hangs or crashes."""
-        home = tempfile.mkdtemp(prefix="oxio-conformance-")
-        read_fd, write_fd = os.pipe()
-        try:
-            with tempfile.TemporaryFile() as output:
-                process = self._start(test_class, write_fd, output, home)
-                os.close(write_fd)
-                write_fd = -1
-                try:
-                    assert process.stdin is not None
-                    try:
-                        process.stdin.write("\n".join(methods).encode())
-                        process.stdin.close()
-                    except BrokenPipeError:
-                        pass  # It died at once; the collector reports its exit code and standard error.
-                    return self._collect(test_class, process, read_fd, output)
-                finally:
-                    kill(process)
-                    process.wait()
-                    with self._lock:
-                        self._live.discard(process)
-        finally:
-            os.close(read_fd)
-            if write_fd >= 0:
-                os.close(write_fd)
-            shutil.rmtree(home, ignore_errors=True)
-
-    def _start(self, test_class: TestClass, write_fd: int, output, home: str) -> subprocess.Popen:
-        command = [*self._interpreter.command, str(WORKER), "run"]
-        command += [self._target.name, test_class.module, test_class.name, str(self._limit), str(write_fd)]
-        with self._lock:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[write_fd],
-                env=environment(self._target, home),
-                start_new_session=True,
-            )
-            self._live.add(process)
-        return process
-
-    def _collect(self, test_class: TestClass, process, read_fd: int, output) -> dict[str, Outcome]:
-        results: dict[str, Outcome] = {}
-        running = None
-        finished = False
-        pending = b""
-        deadline = time.monotonic() + BETWEEN_TESTS_LIMIT
-        while True:
-            exited = process.poll() is not None
-            readable, _, _ = select.select([read_fd], [], [], 0 if exited else 0.25)
-            chunk = os.read(read_fd, 65536) if readable else b""
-            pending += chunk
-            *lines, pending = pending.split(b"\n")
-            for line in lines:
-                event = json.loads(line)
-                if "start" in event:
-                    running = event["start"]
-                    deadline = time.monotonic() + self._limit + KILL_GRACE
-                elif "end" in event:
-                    outcome = Outcome(event["outcome"], event["text"], event["seconds"])
-                    results[f"{test_class.module}.{event['end']}"] = outcome
-                    running = None
-                    deadline = time.monotonic() + BETWEEN_TESTS_LIMIT
-                else:
-                    finished = True
-                    deadline = time.monotonic() + BETWEEN_TESTS_LIMIT
-            if exited and not chunk:
-                break
-            if not exited and time.monotonic() > deadline:
-                kill(process)
-                where = running or f"{test_class.name}.<exit>"
-                results[f"{test_class.module}.{where}"] = Outcome(HANG, tail_of(output), self._limit)
-                return results
-        code = process.returncode
-        if running is not None:
-            results[f"{test_class.module}.{running}"] = Outcome(CRASH, f"{describe(code)}\n{tail_of(output)}")
-        elif not finished or code != 0:
-            where = f"{test_class.module}.{test_class.name}.<exit>"
-            results[where] = Outcome(CRASH, f"{describe(code)}\n{tail_of(output)}")
-        return results
-
-
-def kill(process: subprocess.Popen) -> None:
-    """Ends the worker and what its tests started: it leads a process group of its own."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def describe(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    return f"killed by {signal.Signals(-code).name}"
-
-
-def tail_of(output) -> str:
-    """The end of what the worker printed, which ends with faulthandler's stacks."""
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - 16384))
-    return "\n".join(output.read().decode(errors="replace").splitlines()[-STDERR_TAIL:])
-
-
-def environment(target: Target, home: str) -> dict[str, str]:
-    """The caller's environment without what would change asyncio's behaviour under the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
-    kept["TMPDIR"] = home
-    kept["PYTHONDONTWRITEBYTECODE"] = "1"
-    kept["RUST_BACKTRACE"] = "1"
-    if target.package is not None:
-        kept["PYTHONPATH"] = str(target.package)
-    return kept
-
-
-@dataclasses.dataclass
-class Exemption:
-    """One line of expectations.toml: a pattern of test ids, why, and where it holds."""
-
-    pattern: str
-    reason: str
-    minors: tuple[str, ...]
-    matched: bool = False
-
-    def covers(self, test_id: str, minor: str) -> bool:
-        if minor in self.minors and fnmatch.fnmatchcase(test_id, self.pattern):
-            self.matched = True
-            return True
-        return False
-
-
-class Terms:
-    """What is in scope and which failures are expected, from expectations.toml."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        document = tomllib.loads(path.read_text())
-        self.modules: list[str] = document["modules"]
-        self.out_of_scope = self._read(document.get("out-of-scope", {}))
-        self.expected = self._read(document.get("expected-failures", {}))
-
-    @staticmethod
-    def _read(table: dict) -> list[Exemption]:
-        exemptions = []
-        for section, lines in table.items():
-            minors = versions_of(section)
-            for pattern, reason in lines.items():
-                if not reason.strip():
-                    raise SystemExit(f"{EXPECTATIONS}: {pattern} has no reason")
-                exemptions.append(Exemption(pattern, reason, minors))
-        return exemptions
-
-    def is_out_of_scope(self, test_id: str, minor: str) -> bool:
-        return self._reason(self.out_of_scope, test_id, minor) is not None
-
-    def expected_reason(self, test_id: str, minor: str) -> str | None:
-        return self._reason(self.expected, test_id, minor)
-
-    @staticmethod
-    def _reason(exemptions: list[Exemption], test_id: str, minor: str) -> str | None:
-        # All are asked, not only the first that covers it: `unmatched` wants to know of each.
-        reasons = [exemption.reason for exemption in exemptions if exemption.covers(test_id, minor)]
-        return reasons[0] if reasons else None
-
-    def unmatched(self, minors: set[str]) -> list[str]:
-        """Lines that name no test of the interpreters that were run, though all of theirs were."""
-        return [
-            exemption.pattern
-            for exemption in self.out_of_scope + self.expected
-            if not exemption.matched and set(exemption.minors) <= minors
-        ]
-
-
-def versions_of(section: str) -> tuple[str, ...]:
-    """`all`, `3.12`, `3.12+` or `3.12-`."""
-    known = interpreters.VERSIONS
-    if section == "all":
-        return known
-    if section.endswith("+"):
-        return known[known.index(section[:-1]) :]
-    if section.endswith("-"):
-        return known[: known.index(section[:-1]) + 1]
-    return (known[known.index(section)],)
+# The worker's word for what the tests of a level run on.
+LEVELS = {1: "installed", 2: "namespace"}
 
 
 @dataclasses.dataclass
 class Score:
+    """What came of one level on one interpreter."""
+
     passed: int = 0
     skipped: int = 0
     expected: int = 0
@@ -331,6 +73,8 @@ class Score:
     failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     flaky: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     results: dict[str, Outcome] = dataclasses.field(default_factory=dict)
+    # Of the failures, those of tests that pass on stock.
+    regressions: int = 0
 
     @property
     def not_counted(self) -> int:
@@ -426,23 +170,49 @@ def plan_for(
     )
 
 
-def judge(interpreter: Interpreter, options, terms: Terms) -> Score:
+def only_baseline(interpreter: Interpreter, options, terms: dict[int, Terms]) -> Score:
+    """Stock asyncio's outcomes of the tests of all levels."""
     started = time.monotonic()
     baseline = Baseline(interpreter)
-    plan = plan_for(baseline, terms, interpreter.minor, options.module or terms.modules, options.test)
+    outcomes: dict[str, Outcome] = {}
+    for level in options.level:
+        plan = plan_for(
+            baseline, terms[level], interpreter.minor, modules_of(level, options, terms[level]), options.test
+        )
+        baseline.complete(plan, options.limit, options.jobs)
+        outcomes.update((test_id, baseline.outcomes[test_id]) for test_id in ids(plan))
+    score = Score(results=outcomes)
+    score.passed = sum(outcome.kind in PASSING for outcome in outcomes.values())
+    score.skipped = len(outcomes) - score.passed
+    print(
+        f"  baseline: {score.passed} pass, {score.skipped} do not ({time.monotonic() - started:.0f} s)",
+        flush=True,
+    )
+    return score
+
+
+def modules_of(level: int, options, terms: Terms) -> list[str]:
+    """The level's modules. One that is asked for by name need not be in level 1's list."""
+    if not options.module:
+        return terms.modules
+    return [
+        module
+        for module in options.module
+        if level == 1 or options.level == [level] or module in terms.modules
+    ]
+
+
+def judge(interpreter: Interpreter, level: int, options, terms: Terms, own_names: list[str]) -> Score:
+    started = time.monotonic()
+    baseline = Baseline(interpreter)
+    plan = plan_for(baseline, terms, interpreter.minor, modules_of(level, options, terms), options.test)
     baseline.complete(plan, options.limit, options.jobs)
     score = Score()
-    if options.baseline:
-        kinds = [baseline.outcomes[test_id].kind for test_id in ids(plan)]
-        score.passed = sum(kind in PASSING for kind in kinds)
-        score.skipped = len(kinds) - score.passed
-        print(f"  {summary(score)} ({time.monotonic() - started:.0f} s)", flush=True)
-        return score
 
     # What stock hangs on or dies of says nothing about oxio and costs a minute each.
     runnable = pick(plan, lambda test_id: baseline.outcomes[test_id].kind not in (HANG, CRASH))
     cost = {test_id: outcome.seconds for test_id, outcome in baseline.outcomes.items()}
-    target = Target("oxio", options.package.resolve()) if options.target == "oxio" else STOCK
+    target = Target(LEVELS[level], options.package.resolve()) if options.target == "oxio" else STOCK
     results = Runner(interpreter, target, options.limit, options.jobs).run(runnable, cost)
 
     def regressed(test_id: str) -> bool:
@@ -467,8 +237,34 @@ def judge(interpreter: Interpreter, options, terms: Terms) -> Score:
         if "<" in test_id and baseline.outcomes.get(test_id, Outcome(OK)).kind != outcome.kind:
             # A fixture, or the end of the process: no test's name, but no less of a failure.
             score.failures.append((test_id, f"{outcome.kind}\n{outcome.text}"))
-    print(f"  {summary(score)} ({time.monotonic() - started:.0f} s)", flush=True)
+    if is_complete(options):
+        require_asked(own_names, score, terms, interpreter.minor)
+    print(f"  level {level}: {summary(score)} ({time.monotonic() - started:.0f} s)", flush=True)
     return score
+
+
+def is_complete(options) -> bool:
+    """Whether all that is in scope is run, so that what is missing is missing."""
+    return not options.module and options.test == "*" and not options.baseline and options.target == "oxio"
+
+
+def require_asked(own_names: list[str], score: Score, terms: Terms, minor: str) -> None:
+    asked = {
+        name.rpartition(".")[2]
+        for outcome in score.results.values()
+        if outcome.kind in PASSING
+        for name in outcome.served
+    }
+    for name in own_names:
+        if name not in asked and not terms.is_unasked(name, minor):
+            score.failures.append(
+                (f"oxio.{name}", "no test that passes asks for it, so none says that it is right")
+            )
+    for name in sorted(asked):
+        if terms.is_unasked(name, minor):
+            score.failures.append(
+                (f"oxio.{name}", "is asked for, though expectations.toml says not: remove the line")
+            )
 
 
 def ids(plan: dict[TestClass, list[str]]) -> list[str]:
@@ -496,6 +292,7 @@ def classify(
     elif stock.kind in PASSING:
         text = "was not run" if ours is None else f"{ours.kind} after {ours.seconds:.1f} s\n{ours.text}"
         score.failures.append((test_id, text))
+        score.regressions += 1
     elif ours is not None and ours.kind in (HANG, CRASH):
         # Stock fails cleanly here; hanging or dying is worse than that.
         score.failures.append((test_id, f"{ours.kind} (stock: {stock.kind})\n{ours.text}"))
@@ -504,15 +301,34 @@ def classify(
 
 
 def summary(score: Score) -> str:
+    other = len(score.failures) - score.regressions
     return (
-        f"{score.passed} passed, {len(score.failures)} failed, {score.not_counted} skipped "
-        f"({score.skipped} by the tests, {score.stock_fails} fail on stock too, {score.expected} expected)"
+        f"{score.regressions} regressions of {score.passed + score.regressions} tests"
+        + (f" and {other} other failures" if other else "")
+        + f"; not counted: {score.skipped} skipped by the tests, {score.stock_fails} that fail on stock too, "
+        f"{score.expected} expected failures"
     )
+
+
+def report(level: int, scores: dict[str, Score]) -> None:
+    """One line for a level on all interpreters."""
+    if scores:
+        regressions = sum(score.regressions for score in scores.values())
+        tests = regressions + sum(score.passed for score in scores.values())
+        print(f"level {level}: {regressions} regressions of {tests} tests on CPython {', '.join(scores)}")
+
+
+def show_served(score: Score) -> None:
+    """Which of oxio's own names how many of the tests asked for."""
+    tests = collections.Counter(name for outcome in score.results.values() for name in outcome.served)
+    print("  oxio's own, by tests that asked: " + ", ".join(f"{name} {n}" for name, n in tests.most_common()))
 
 
 def show(score: Score, verbose: bool) -> None:
     for test_id, first in score.flaky:
         print(f"  flaky: {test_id} ({first} at first, passed alone)")
+    if any(outcome.served for outcome in score.results.values()):
+        show_served(score)
     for number, (test_id, text) in enumerate(score.failures):
         head, _, details = text.partition("\n")
         print(f"  FAILED {test_id}: {head}")
@@ -529,22 +345,29 @@ def build(interpreter: Interpreter) -> bool:
     return done.returncode == 0
 
 
-def reaches_oxio(interpreter: Interpreter, package: pathlib.Path) -> bool:
-    """Whether oxio can be put in asyncio's place at all. If not, one message says more than 2000 failed tests."""
+def own_names(interpreter: Interpreter, level: int, package: pathlib.Path) -> list[str] | None:
+    """oxio's own public names, as far as they matter to the level; None when oxio cannot be put in place at all.
+
+    One message then says more than 2000 failed tests.
+    """
+    target = Target(LEVELS[level], package.resolve())
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [*interpreter.command, str(WORKER), "check"],
+            [*interpreter.command, str(WORKER), "check", target.name],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=60,
-            env=environment(Target("oxio", package.resolve()), home),
+            env=environment(target, home),
         )
     if done.returncode != 0:
-        print(f"  FAILED oxio cannot take asyncio's place ({describe(done.returncode)})\n{done.stdout}")
-    return done.returncode == 0
+        print(
+            f"  FAILED level {level}: oxio cannot be put in place ({describe(done.returncode)})\n{done.stdout}"
+        )
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def chosen(options) -> list[Interpreter]:
@@ -572,6 +395,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--python", action="append", help="3.12, sid, or a path; may be repeated (default: all found)"
     )
+    parser.add_argument(
+        "--level", action="append", type=int, choices=list(LEVELS), help="only this level (default: both)"
+    )
     parser.add_argument("--module", action="append", help="only this test module; may be repeated")
     parser.add_argument("--test", default="*", help="only test ids that match this pattern")
     parser.add_argument("--target", default="oxio", choices=["oxio", "stock"])
@@ -591,59 +417,65 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", metavar="FILE", help="write every outcome there")
     parser.add_argument("--verbose", action="store_true", help="print every traceback")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.level = sorted(set(options.level or LEVELS))
+    if options.target == "stock":
+        # The levels differ in how oxio is put in place.
+        options.level = options.level[:1]
+    return options
 
 
 def main() -> int:
     # A terminal that closes or a gate that gives up must not leave test processes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
-    terms = Terms(EXPECTATIONS)
+    terms = {level: Terms(EXPECTATIONS, level) for level in options.level}
     passed = failed = skipped = 0
-    ran: dict[str, Score] = {}
+    ran: dict[str, dict[int, Score]] = {}
     for interpreter in chosen(options):
         print(f"== {interpreter}", flush=True)
         if not interpreter.has_tests:
             print("  has no test.test_asyncio: not run")
             continue
-        if (
-            options.target == "oxio"
-            and not options.baseline
-            and not options.no_build
-            and not build(interpreter)
-        ):
+        if options.baseline:
+            scores = {0: only_baseline(interpreter, options, terms)}
+        elif options.target == "oxio" and not options.no_build and not build(interpreter):
             print("  FAILED build")
             failed += 1
             continue
-        if (
-            options.target == "oxio"
-            and not options.baseline
-            and not reaches_oxio(interpreter, options.package)
-        ):
-            failed += 1
-            continue
-        score = judge(interpreter, options, terms)
-        show(score, options.verbose)
-        ran[interpreter.minor] = score
-        passed += score.passed
-        failed += len(score.failures)
-        skipped += score.not_counted
-    if (
-        ran
-        and not options.module
-        and options.test == "*"
-        and not options.baseline
-        and options.target == "oxio"
-    ):
-        for pattern in terms.unmatched(set(ran)):
-            print(f"FAILED {pattern}: names no test: remove it from {EXPECTATIONS.relative_to(ROOT)}")
-            failed += 1
+        else:
+            scores = {}
+            for level in options.level:
+                names = own_names(interpreter, level, options.package) if options.target == "oxio" else []
+                if names is None:
+                    failed += 1
+                    continue
+                scores[level] = judge(interpreter, level, options, terms[level], names)
+                show(scores[level], options.verbose)
+        ran[interpreter.minor] = scores
+        passed += sum(score.passed for score in scores.values())
+        failed += sum(len(score.failures) for score in scores.values())
+        skipped += sum(score.not_counted for score in scores.values())
+    if ran and is_complete(options):
+        for level in options.level:
+            for pattern in terms[level].unmatched(
+                {minor for minor, scores in ran.items() if level in scores}
+            ):
+                print(
+                    f"FAILED level {level}: {pattern}: names nothing: remove it from {EXPECTATIONS.relative_to(ROOT)}"
+                )
+                failed += 1
+    for level in options.level:
+        report(level, {minor: scores[level] for minor, scores in ran.items() if level in scores})
     if options.json:
         document = {
             minor: {
-                test_id: dataclasses.asdict(outcome) for test_id, outcome in sorted(score.results.items())
+                level: {
+                    test_id: dataclasses.asdict(outcome) for test_id, outcome in sorted(score.results.items())
+                }
+                for level, score in scores.items()
             }
-            for minor, score in ran.items()
+            for minor, scores in ran.items()
         }
         pathlib.Path(options.json).write_text(json.dumps(document, indent=1))
     if not ran and not failed:

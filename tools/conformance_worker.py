@@ -3,14 +3,16 @@
 Three forms:
 
     conformance_worker.py list                 one JSON document: {module: {class: [method, …]}}, stock asyncio
-    conformance_worker.py check                retargets at oxio and does nothing with it; exits 1 when that fails
+    conformance_worker.py check TARGET         puts oxio in place, prints its own public names; exits 1 when that fails
     conformance_worker.py run TARGET MODULE CLASS LIMIT FD     method names, one per line, on stdin
+
+TARGET is `stock`, `installed` (conformance_installed.py) or `namespace` (conformance_namespace.py).
 
 `run` writes one JSON line per event to file descriptor FD: `{"start": id}`, then `{"end": id, "outcome": …}`.
 The parent decides about hangs and crashes: a test that was started and never ended is one of them. The working
 directory is `$TMPDIR`, which the parent makes and removes.
 
-Must not import asyncio's test modules before `retarget`: they copy names such as `tasks._CTask` into class bodies.
+Must not import asyncio's test modules before oxio is in place: they copy names such as `tasks._CTask` into class bodies.
 """
 
 import faulthandler
@@ -30,90 +32,38 @@ REPORT_FD_FLOOR = 200
 TRACEBACK_LINES = 40
 
 
-def retarget() -> None:
-    """Makes every name by which the tests reach a loop, Task or Future mean oxio's.
+def put_in_place(target: str) -> set[str]:
+    """Makes the tests meet `target`. Returns the set that the names of oxio's that a test was given go into."""
+    if target == "installed":
+        import conformance_installed
 
-    `oxio.install()` first, as a user would. The rest are the doors that only tests use: `tasks._CTask`,
-    `futures._CFuture`, `asyncio.SelectorEventLoop`, and the loop factory of the default policy, because every test
-    module ends by putting the default policy back. The pure-Python variants (`_PyTask`, `_PyFuture`) stay stock:
-    they check that oxio's loop runs foreign tasks.
-    """
-    import asyncio
-    from asyncio import futures, tasks, unix_events
+        conformance_installed.put_in_place()
+    elif target == "namespace":
+        import conformance_namespace
 
-    import oxio
-
-    oxio.install()
-    tasks.Task = tasks._CTask = asyncio.Task = oxio.Task
-    futures.Future = futures._CFuture = asyncio.Future = oxio.Future
-
-    loop_class = _selector_event_loop(oxio)
-    for module in (asyncio, unix_events):
-        module.SelectorEventLoop = loop_class
-        if hasattr(module, "EventLoop"):  # 3.13 and later
-            module.EventLoop = loop_class
-    for name in ("_UnixDefaultEventLoopPolicy", "_DefaultEventLoopPolicy"):
-        policy = getattr(unix_events, name, None)
-        if policy is not None:
-            policy._loop_factory = loop_class
-    # Back to the default policy, which now makes oxio's loops: tests compare the policy with it.
-    reset = getattr(asyncio.events, "_set_event_loop_policy", None) or asyncio.set_event_loop_policy
-    reset(None)
-
-    check_retargeted(asyncio, oxio)
+        conformance_namespace.put_in_place()
+        return conformance_namespace.served
+    elif target != "stock":
+        raise SystemExit(f"unknown target {target!r}")
+    return set()
 
 
-def check_retargeted(asyncio, oxio) -> None:
-    """Fails unless a plain asyncio program now runs on oxio: stock asyncio would pass all its own tests."""
+def check(target: str) -> None:
+    put_in_place(target)
+    names = []
+    if target == "namespace":
+        import conformance_namespace
 
-    async def kinds():
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        future.cancel()
-        return type(loop), type(asyncio.current_task()), type(future)
-
-    found = asyncio.run(kinds())
-    wanted = (oxio.EventLoop, oxio.Task, oxio.Future)
-    if found != wanted or not all(kind.__module__.partition(".")[0] == "oxio" for kind in wanted):
-        raise SystemExit(f"asyncio still runs on {found}, not on {wanted}")
-
-
-def _selector_event_loop(oxio):
-    """A stand-in for `asyncio.SelectorEventLoop`.
-
-    Tests call it with a selector, subclass it and use it in isinstance(). What it makes is `oxio.EventLoop` itself,
-    not a subclass: the tests must see the class that users get.
-    """
-
-    class Kind(type(oxio.EventLoop)):
-        def __call__(cls, selector=None):
-            if cls is not SelectorEventLoop:
-                return super().__call__()
-            if selector is not None:
-                selector.close()
-            return oxio.EventLoop()
-
-        def __instancecheck__(cls, instance):
-            if cls is SelectorEventLoop:
-                return isinstance(instance, oxio.EventLoop)
-            return super().__instancecheck__(instance)
-
-        def __subclasscheck__(cls, subclass):
-            if cls is SelectorEventLoop:
-                return issubclass(subclass, oxio.EventLoop)
-            return super().__subclasscheck__(subclass)
-
-    class SelectorEventLoop(oxio.EventLoop, metaclass=Kind):
-        pass
-
-    return SelectorEventLoop
+        names = conformance_namespace.namespace("asyncio").own_public_names()
+    print(json.dumps(names))
 
 
 class Report(unittest.TestResult):
     """Sends each outcome to the parent as it happens, so that a crash loses only the test that crashed."""
 
-    def __init__(self, fd: int, limit: float, stderr) -> None:
+    def __init__(self, fd: int, limit: float, stderr, served: set[str]) -> None:
         super().__init__()
+        self._served = served
         self._fd = fd
         self._limit = limit
         self._stderr = stderr
@@ -130,9 +80,16 @@ class Report(unittest.TestResult):
 
     def stopTest(self, test) -> None:
         faulthandler.cancel_dump_traceback_later()
+        if isinstance(sys.exception(), KeyboardInterrupt):
+            # unittest lets it through and notes nothing: this is called on its way out.
+            self._note(test, "error", tail(sys.exc_info()))
         outcome, text = self._outcome
         self.send(
-            end=short_id(test), outcome=outcome, text=text, seconds=round(time.monotonic() - self._started, 3)
+            end=short_id(test),
+            outcome=outcome,
+            text=text,
+            seconds=round(time.monotonic() - self._started, 3),
+            served=sorted(self._served),
         )
         super().stopTest(test)
         self._reset()
@@ -140,6 +97,7 @@ class Report(unittest.TestResult):
     def _reset(self) -> None:
         # Also after each test: a class that is skipped as a whole starts none of its tests but stops each (3.12.1 on).
         self._outcome = ("ok", "")
+        self._served.clear()
         self._started = time.monotonic()
 
     def addFailure(self, test, err) -> None:
@@ -165,7 +123,7 @@ class Report(unittest.TestResult):
     def _note(self, test, outcome: str, text: str) -> None:
         if isinstance(test, unittest.suite._ErrorHolder):
             # A class or module fixture: no test is running, so nothing else would report it.
-            self.send(end=f"<{test.id().split(' ')[0]}>", outcome=outcome, text=text, seconds=0.0)
+            self.send(end=f"<{test.id().split(' ')[0]}>", outcome=outcome, text=text, seconds=0.0, served=[])
             return
         # The first failure of a test tells why; later ones come from its tearDown.
         if self._outcome[0] in ("ok", "skip"):
@@ -178,7 +136,10 @@ def short_id(test) -> str:
 
 
 def tail(err) -> str:
-    lines = "".join(traceback.format_exception(*err)).splitlines()
+    said = traceback.TracebackException(*err)
+    # unittest's own frames say nothing about the failure.
+    said.stack[:] = [frame for frame in said.stack if f"{os.sep}unittest{os.sep}" not in frame.filename]
+    lines = "".join(said.format()).splitlines()
     if len(lines) > TRACEBACK_LINES:
         lines = ["…"] + lines[-TRACEBACK_LINES:]
     return "\n".join(lines)
@@ -227,17 +188,17 @@ def run_class(target: str, module_name: str, class_name: str, limit: float, repo
 
     # Loopback only: no test may ask for the outside network. Slow and CPU-heavy ones are in scope.
     support.use_resources = ["cpu", "walltime", "subprocess"]
-    if target == "oxio":
-        retarget()
-    elif target != "stock":
-        raise SystemExit(f"unknown target {target!r}")
+    served = put_in_place(target)
     warnings.simplefilter("default")
 
     module = importlib.import_module(f"{PACKAGE}.{module_name}")
     test_class = getattr(module, class_name)
     suite = unittest.TestSuite(test_class(method) for method in methods)
-    report = Report(fd, limit, stderr)
-    suite.run(report)
+    report = Report(fd, limit, stderr, served)
+    try:
+        suite.run(report)
+    except KeyboardInterrupt:
+        pass  # The report has it. The parent starts another process for what is left of the class.
     report.send(finished=True)
 
 
@@ -245,6 +206,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "list":
         list_tests()
     elif sys.argv[1] == "check":
-        retarget()
+        check(sys.argv[2])
     else:
         run_class(sys.argv[2], sys.argv[3], sys.argv[4], float(sys.argv[5]), int(sys.argv[6]))

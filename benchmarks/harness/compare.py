@@ -41,7 +41,7 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Ratio(Spread):
-    """How many times less CPU the subject used than the baseline: above 1 it is faster."""
+    """How many times less the subject used than the baseline, CPU or memory: above 1 it is better."""
 
     @property
     def verdict(self) -> Verdict:
@@ -51,15 +51,13 @@ class Ratio(Spread):
 
 
 def cost(result: Result, label: str) -> Spread | None:
-    return Spread.of(row[label].cpu_ns for row in result.rounds if label in row)
+    return Spread.of(row[label].cost for row in result.rounds if label in row)
 
 
 def ratios(result: Result, subject: str, baseline: str) -> list[float]:
     """One ratio per round that has both."""
     return [
-        row[baseline].cpu_ns / row[subject].cpu_ns
-        for row in result.rounds
-        if subject in row and baseline in row
+        row[baseline].cost / row[subject].cost for row in result.rounds if subject in row and baseline in row
     ]
 
 

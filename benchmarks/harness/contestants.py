@@ -14,12 +14,14 @@ class Contestant:
 
     `module` must be importable, else the contestant is skipped. `defines` is the package that the class of
     its loop comes from: a contestant that falls back to asyncio's loop must not be measured as itself.
+    `installs`: `install()` of that package puts its names under asyncio's in the whole process, first of all.
     """
 
     name: str
     module: str
     defines: str
     names: str = "asyncio"
+    installs: bool = False
     run: str = "asyncio.run(main())"
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
@@ -30,10 +32,13 @@ class Contestant:
         return loop
 
     def import_names(self) -> ModuleType:
+        if self.installs:
+            importlib.import_module(self.defines).install()
         return importlib.import_module(self.names)
 
 
-_OXIO = Contestant("oxio", "oxio._oxio", "oxio", run="oxio.run(main())")
+# What a program meets under `python -m oxio`: gather, sleep, the locks and queues are oxio's too.
+_OXIO = Contestant("oxio", "oxio._oxio", "oxio", names="oxio", installs=True, run="oxio.run(main())")
 
 CONTESTANTS = {
     contestant.name: contestant
@@ -48,8 +53,8 @@ CONTESTANTS = {
             run="import asyncio; asyncio.Runner(loop_factory=rloop.new_event_loop).run(main())",
         ),
         _OXIO,
-        # The same loop, with gather, sleep and the primitives taken from oxio instead of asyncio.
-        dataclasses.replace(_OXIO, name="oxio-names", names="oxio"),
+        # Only the loop, its tasks and futures: a program that took asyncio's other names before install().
+        dataclasses.replace(_OXIO, name="oxio-loop", names="asyncio", installs=False),
     ]
 }
 

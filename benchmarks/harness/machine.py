@@ -18,6 +18,12 @@ def split_cpus() -> tuple[set[int], set[int]]:
     return {allowed[-1]}, set(allowed[:-1]) or {allowed[-1]}
 
 
+def resident_bytes() -> int:
+    """What this process holds of the machine's memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def describe() -> dict[str, str]:
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}{_optimised()}",

@@ -77,6 +77,10 @@ class LineProcess:
         """CPU time of all its threads so far, in nanoseconds. The clock id is clock_getcpuclockid's."""
         return time.clock_gettime_ns((~self._process.pid << 3) | 2)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def pin(self, cpus: set[int]) -> None:
         os.sched_setaffinity(self._process.pid, cpus)
 
@@ -86,9 +90,9 @@ class LineProcess:
 
 
 class WorkerProcess(LineProcess):
-    def __init__(self, label: str, cpus: set[int]) -> None:
+    def __init__(self, label: str, cpus: set[int], wrapper: Sequence[str] = ()) -> None:
         pinned = [f"--cpu={cpu}" for cpu in sorted(cpus)]
-        super().__init__([sys.executable, "-m", "harness.worker", label, *pinned], label)
+        super().__init__([*wrapper, sys.executable, "-m", "harness.worker", label, *pinned], label)
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.exchange(json.dumps({"do": do, **fields})))

@@ -11,7 +11,7 @@ from typing import Any
 from harness import compare
 from harness.compare import Ratio, Verdict
 from harness.rounds import Result
-from harness.workload import Served
+from harness.workload import Served, Workload
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,7 @@ def _result_fields(report: Report, result: Result) -> dict[str, Any]:
     ratios = {label: compare.ratio(result, report.subject, label) for label in report.baselines}
     return {
         "name": result.workload.name,
+        "unit": result.workload.unit,
         "rounds": [
             {label: dataclasses.asdict(sample) for label, sample in row.items()} for row in result.rounds
         ],
@@ -113,7 +114,7 @@ def _tables(report: Report) -> Iterator[Table]:
         measured = [result for result in results if any(result.rounds)]
         if measured:
             yield Table(
-                f"{area}: CPU time per operation, and {report.subject} against each",
+                f"{area}: {measured[0].workload.quantity}, and {report.subject} against each",
                 _head(report),
                 [
                     *(_row(report, result) for result in measured),
@@ -161,7 +162,7 @@ def _cost_cell(result: Result, label: str) -> str:
     if spread is None:
         return "failed" if label in result.failures else "-"
     percent = (spread.high - spread.low) / 2 / spread.median * 100
-    return f"{format_time(spread.median)} ±{percent:.0f}%"
+    return f"{format_cost(result.workload, spread.median)} ±{percent:.0f}%"
 
 
 def _latency_cell(result: Result, label: str) -> str:
@@ -173,6 +174,10 @@ def _latency_cell(result: Result, label: str) -> str:
     if wall is None or p50 is None or p99 is None:
         return "failed" if label in result.failures else "-"
     return f"{1e9 / wall.median:,.0f}/s {format_time(p50.median)} / {format_time(p99.median)}"
+
+
+def format_cost(workload: Workload, cost: float) -> str:
+    return format_time(cost) if workload.unit == "ns" else f"{cost:.0f} {workload.unit}"
 
 
 def format_time(nanoseconds: float) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from harness.load import LoadGenerator
 from harness.process import TIME_LIMIT, Failure, WorkerProcess, environment
-from harness.workload import IMPLAUSIBLE_NS, InProcess, Launch, Served, Workload
+from harness.workload import Footprint, InProcess, Launch, Served, Workload
 
 # The first replies of fresh connections are not measured: buffers and kernel windows grow to their size.
 _WARM_UP_MS = 8
@@ -30,10 +30,10 @@ _WARM_UP_MS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Per operation, in nanoseconds. CPU time is that of the contestant's process only."""
+    """Per operation. `cost` is in the workload's unit; CPU time is that of the contestant's process only."""
 
-    cpu_ns: float
-    wall_ns: float
+    cost: float
+    wall_ns: float | None = None
     p50_ns: int | None = None
     p99_ns: int | None = None
 
@@ -64,10 +64,14 @@ class Plan:
 
 
 class Field:
-    """The processes of one pass. A worker that died or hung is replaced before the next workload."""
+    """The processes of one pass. A worker that died or hung is replaced before the next workload.
 
-    def __init__(self, plan: Plan) -> None:
+    `wrapper` is a command that the workers run under, such as valgrind's.
+    """
+
+    def __init__(self, plan: Plan, wrapper: Sequence[str] = ()) -> None:
         self.plan = plan
+        self._wrapper = wrapper
         self._workers: dict[str, WorkerProcess] = {}
         self._load: LoadGenerator | None = None
         self.directory = tempfile.TemporaryDirectory(prefix="oxio-bench-")
@@ -75,7 +79,7 @@ class Field:
     def worker(self, label: str) -> WorkerProcess:
         worker = self._workers.get(label)
         if worker is None or not worker.alive:
-            worker = self._workers[label] = WorkerProcess(label, self.plan.cpus[0])
+            worker = self._workers[label] = WorkerProcess(label, self.plan.cpus[0], self._wrapper)
         return worker
 
     @property
@@ -198,17 +202,36 @@ class LaunchMeter:
         pass
 
 
+class FootprintMeter:
+    def __init__(self, workload: Footprint, field: Field) -> None:
+        self.workload, self.field = workload, field
+
+    def prepare(self, label: str) -> None:
+        pass
+
+    def sample(self, label: str) -> Sample:
+        self.field.replace(label)
+        answer = self.field.worker(label).ask("weigh", name=self.workload.name)
+        self.field.replace(label)
+        return Sample(answer["bytes"] / self.workload.operations)
+
+    def finish(self, label: str) -> None:
+        pass
+
+
 def _children_cpu_ns() -> int:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return round((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
-def _meter(workload: Workload, field: Field) -> Meter:
+def meter_for(workload: Workload, field: Field) -> Meter:
     match workload:
         case InProcess():
             return InProcessMeter(workload, field)
         case Served():
             return ServedMeter(workload, field)
+        case Footprint():
+            return FootprintMeter(workload, field)
         case Launch():
             return LaunchMeter(workload, field)
     raise TypeError(f"no meter for {type(workload).__name__}")
@@ -244,14 +267,14 @@ def run(plan: Plan, results: Sequence[Result], progress: Callable[[int, Result],
 
 
 def measure(result: Result, field: Field, rounds: int, chance: random.Random) -> None:
-    meter = _meter(result.workload, field)
+    meter = meter_for(result.workload, field)
     labels = [label for label in field.plan.labels if label not in result.failures]
     racing = [label for label in labels if _attempt(result, field, label, meter.prepare)]
-    for _ in range(rounds):
+    for _ in range(min(rounds, result.workload.most_rounds_per_pass or rounds)):
         row: dict[str, Sample] = {}
         result.rounds.append(row)
         for label in chance.sample(racing, len(racing)):
-            _attempt(result, field, label, partial(_record, meter, row))
+            _attempt(result, field, label, partial(_record, meter, result.workload, row))
         racing = [label for label in racing if label not in result.failures]
     for label in racing:
         _attempt(result, field, label, meter.finish)
@@ -267,10 +290,10 @@ def _attempt(result: Result, field: Field, label: str, step: Callable[[str], Non
     return True
 
 
-def _record(meter: Meter, row: dict[str, Sample], label: str) -> None:
+def _record(meter: Meter, workload: Workload, row: dict[str, Sample], label: str) -> None:
     sample = meter.sample(label)
-    if sample.cpu_ns < IMPLAUSIBLE_NS:
+    if sample.cost < workload.implausible:
         raise Failure(
-            f"implausible: {sample.cpu_ns:.1f} ns per operation, less than a call into Python costs"
+            f"implausible: {sample.cost:.1f} {workload.unit} per operation, below {workload.implausible:.0f}"
         )
     row[label] = sample

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import suite  # noqa: F401  (registers the workloads)
 from harness.contestants import Contestant, find
-from harness.workload import WORKLOADS, Address, InProcess, Served, Server
+from harness.workload import WORKLOADS, Address, Footprint, InProcess, Served, Server
 
 Answer = dict[str, Any]
 Loop = asyncio.AbstractEventLoop
@@ -69,6 +69,13 @@ class Worker:
         finally:
             os.sched_setaffinity(0, self.cpus)
 
+    def weigh(self, name: str) -> Answer:
+        workload = WORKLOADS[name]
+        assert isinstance(workload, Footprint)
+        with self._fresh_loop() as loop:
+            gc.collect()
+            return {"bytes": loop.run_until_complete(_call(workload, self.aio, loop))}
+
     def serve(self, name: str, where: str, answers: IO[str]) -> Answer:
         """Serves until the driver's next command. The loop itself watches for it: no thread disturbs it."""
         workload = WORKLOADS[name]
@@ -108,7 +115,7 @@ def _run(workload: InProcess, aio: ModuleType, loop: Loop, repeats: int) -> Answ
     return {"cpu_ns": cpu_ns, "wall_ns": wall_ns}
 
 
-async def _call(workload: InProcess, aio: ModuleType, loop: Loop) -> object:
+async def _call(workload: InProcess | Footprint, aio: ModuleType, loop: Loop) -> object:
     return await workload.body(aio, loop, workload.operations)
 
 
@@ -175,6 +182,8 @@ def _obey(worker: Worker, command: Answer, answers: IO[str]) -> Answer:
             return worker.calibrate(name, cpu_ns)
         case {"do": "run", "name": name, "repeats": repeats}:
             return worker.run(name, repeats)
+        case {"do": "weigh", "name": name}:
+            return worker.weigh(name)
         case {"do": "serve", "name": name, "where": where}:
             return worker.serve(name, where, answers)
         case {"do": "stop"}:

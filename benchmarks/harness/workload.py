@@ -1,4 +1,4 @@
-"""What can be measured: the three kinds of workload, and the registry that a suite file adds to.
+"""What can be measured: the four kinds of workload, and the registry that a suite file adds to.
 
 A workload proves its own result. A loop that drops callbacks or does not yield would look fast; it must fail
 instead.
@@ -10,10 +10,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from types import ModuleType
-from typing import Protocol
-
-# No call into Python costs less, so a smaller figure per operation means that the operation did not happen.
-IMPLAUSIBLE_NS = 10.0
+from typing import ClassVar, Protocol
 
 Body = Callable[[ModuleType, asyncio.AbstractEventLoop, int], Awaitable[object]]
 Check = Callable[[object, int], bool]
@@ -36,7 +33,17 @@ Serve = Callable[[ModuleType, asyncio.AbstractEventLoop, Address], Awaitable[Ser
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A `group` gets one more line for all its workloads together. `quick` ones run under --quick."""
+    """A `group` gets one more line for all its workloads together. `quick` ones run under --quick.
+
+    A cost below `implausible` means that the operation did not happen.
+    """
+
+    quantity: ClassVar[str] = "CPU time per operation"
+    unit: ClassVar[str] = "ns"
+    # No call into Python costs less.
+    implausible: ClassVar[float] = 10.0
+    # For what hardly varies: more samples would only take time.
+    most_rounds_per_pass: ClassVar[int | None] = None
 
     name: str
     group: str = ""
@@ -67,6 +74,23 @@ class Served(Workload):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Footprint(Workload):
+    """`body(aio, loop, operations)` makes that many things, and says by how many bytes the process grew.
+
+    Each sample is a fresh process: memory that was used before would be used again, and growth not be seen.
+    """
+
+    quantity: ClassVar[str] = "resident memory of each"
+    unit: ClassVar[str] = "bytes"
+    # A coroutine that waits has at least its frame.
+    implausible: ClassVar[float] = 100.0
+    most_rounds_per_pass: ClassVar[int | None] = 1
+
+    body: Body
+    operations: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Launch(Workload):
     """A fresh interpreter runs `program(contestant)`, which must print what `proof(contestant)` says."""
 
@@ -92,12 +116,22 @@ def in_order(result: object, operations: int) -> bool:
 
 
 def in_process(
-    name: str, *, operations: int, check: Check = counted, threads: bool = False
+    name: str, *, operations: int, check: Check = counted, threads: bool = False, quick: bool = True
 ) -> Callable[[Body], Body]:
     """Registers the decorated coroutine function as a workload that counts `operations` per call."""
 
     def register(body: Body) -> Body:
-        add(InProcess(name=name, body=body, operations=operations, check=check, threads=threads))
+        add(InProcess(name=name, body=body, operations=operations, check=check, threads=threads, quick=quick))
+        return body
+
+    return register
+
+
+def footprint(name: str, *, operations: int) -> Callable[[Body], Body]:
+    """Registers the decorated coroutine function, which returns the growth in bytes of `operations` things."""
+
+    def register(body: Body) -> Body:
+        add(Footprint(name=name, body=body, operations=operations, quick=False))
         return body
 
     return register

@@ -81,14 +81,6 @@ async def create_task_await(aio: ModuleType, loop: Loop, operations: int) -> lis
     return [await create_task(_leaf(number)) for number in range(operations)]
 
 
-@in_process("tasks.gather_1000", operations=5 * _MANY, check=in_order)
-async def gather_1000(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
-    results: list[int] = []
-    for start in range(0, operations, _MANY):
-        results += await aio.gather(*[_leaf(number) for number in range(start, start + _MANY)])
-    return results
-
-
 @in_process("tasks.future_wakeup", operations=5_000, check=in_order)
 async def future_wakeup(aio: ModuleType, loop: Loop, operations: int) -> list[int]:
     """Create a future, let a callback complete it, await it: two turns of the loop for each."""

@@ -20,7 +20,7 @@ from harness.contestants import Contestant, find
 from harness.process import Failure, WorkerProcess
 from harness.rounds import Field, Plan, Result, Sample
 from harness.worker import Worker, WrongResult
-from harness.workload import WORKLOADS, InProcess, Launch, Workload
+from harness.workload import WORKLOADS, Footprint, InProcess, Launch, Workload
 
 CPUS = os.sched_getaffinity(0)
 IN_PROCESS = [name for name, workload in WORKLOADS.items() if isinstance(workload, InProcess)]
@@ -134,17 +134,96 @@ async def hurried_sleep(delay: float) -> None:
     """Does not give the loop a turn."""
 
 
+class Unbounded(asyncio.Queue[Any]):
+    """Never holds a producer back."""
+
+    def full(self) -> bool:
+        return False
+
+
+class Open:
+    """A lock that excludes nobody and a semaphore that counts nothing; it gives the others a turn."""
+
+    def __init__(self, value: int = 1) -> None: ...
+
+    async def __aenter__(self) -> None:
+        await asyncio.sleep(0)
+
+    async def __aexit__(self, *details: object) -> None: ...
+
+
+class Unfair(asyncio.Lock):
+    """The last who asks is the first who gets it."""
+
+    def _wake_up_first(self) -> None:
+        for waiter in reversed(self._waiters or ()):  # type: ignore[attr-defined]
+            if not waiter.done():
+                waiter.set_result(True)
+                return
+
+
+class AlwaysSet(asyncio.Event):
+    async def wait(self) -> bool:  # type: ignore[override]
+        return True
+
+
+class Forgetful(asyncio.Condition):
+    """wait() gives the others a turn and returns, notified or not."""
+
+    async def wait(self) -> bool:  # type: ignore[override]
+        self.release()
+        await asyncio.sleep(0)
+        await self.acquire()
+        return True
+
+
+class Ajar(asyncio.Barrier):
+    """Lets everybody through at once."""
+
+    async def wait(self) -> int:
+        return 0
+
+
+class Abandoning(asyncio.TaskGroup):
+    """Does not wait for its tasks."""
+
+    async def __aexit__(self, *details: object) -> None: ...
+
+
+async def first_of_all(awaitables: Any, **options: Any) -> Any:
+    """Says all are done when one is."""
+    done, pending = await asyncio.wait(awaitables, return_when=asyncio.FIRST_COMPLETED)
+    return done | pending, set()
+
+
+async def unlimited(awaitable: Any, timeout: float) -> Any:
+    return await awaitable
+
+
+class Unlimited(asyncio.Timeout):
+    def __init__(self, delay: float) -> None:
+        super().__init__(None)
+
+
+async def unordered(*awaitables: Any) -> list[Any]:
+    return [*reversed(await asyncio.gather(*awaitables))]
+
+
+def first_in_first_out(*args: Any) -> Any:
+    return asyncio.Queue(*args)
+
+
 @dataclasses.dataclass(frozen=True)
 class Cheat(Contestant):
     loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
-    sleep: Any = asyncio.sleep
+    instead: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return self.loop()
 
     def import_names(self) -> types.ModuleType:
         names = types.ModuleType("names")
-        names.__dict__.update(vars(asyncio), sleep=self.sleep)
+        names.__dict__.update(vars(asyncio), **self.instead)
         return names
 
 
@@ -155,16 +234,106 @@ class Cheat(Contestant):
         ("callbacks.threadsafe_same_thread", {"loop": Dropping}),
         ("callbacks.threadsafe_other_thread", {"loop": Dropping}),
         ("timers.call_later_cancel", {"loop": Uncancellable}),
-        ("tasks.step", {"sleep": hurried_sleep}),
-        ("tasks.step_1000_tasks", {"sleep": hurried_sleep}),
-        ("tasks.step_10_frames_deep", {"sleep": hurried_sleep}),
+        ("tasks.step", {"instead": {"sleep": hurried_sleep}}),
+        ("tasks.step_1000_tasks", {"instead": {"sleep": hurried_sleep}}),
+        ("tasks.step_10_frames_deep", {"instead": {"sleep": hurried_sleep}}),
         ("tasks.future_wakeup", {"loop": Complaining}),
+        ("primitives.queue_100", {"instead": {"Queue": Unbounded}}),
+        ("primitives.queue_rendezvous", {"instead": {"Queue": Unbounded}}),
+        ("primitives.priority_queue", {"instead": {"PriorityQueue": first_in_first_out}}),
+        ("primitives.lock_uncontended", {"instead": {"Lock": Open}}),
+        ("primitives.bounded_semaphore_uncontended", {"instead": {"BoundedSemaphore": Open}}),
+        ("primitives.semaphore_3", {"instead": {"Semaphore": Open}}),
+        ("primitives.lock_10_tasks", {"instead": {"Lock": Unfair}}),
+        ("primitives.lock_100_tasks", {"instead": {"Lock": Open}}),
+        ("primitives.event_ping_pong", {"instead": {"Event": AlwaysSet}}),
+        ("primitives.event_100_waiters", {"instead": {"Event": AlwaysSet}}),
+        ("primitives.condition_notify", {"instead": {"Condition": Forgetful}}),
+        ("primitives.barrier_10", {"instead": {"Barrier": Ajar}}),
+        ("combinators.gather_1000", {"instead": {"gather": unordered}}),
+        ("combinators.gather_100_futures", {"instead": {"gather": unordered}}),
+        ("combinators.task_group_100", {"instead": {"TaskGroup": Abandoning}}),
+        ("combinators.wait_first_of_10", {"instead": {"wait": first_of_all}}),
+        ("combinators.shield", {"instead": {"shield": asyncio.ensure_future}}),
+        ("combinators.wait_for_ready", {"instead": {"wait_for": unlimited}}),
+        ("combinators.wait_for_one_turn", {"instead": {"sleep": hurried_sleep}}),
+        ("combinators.timeout_one_turn", {"instead": {"sleep": hurried_sleep}}),
+        ("combinators.timeout_one_turn", {"instead": {"timeout": Unlimited}}),
     ],
 )
 def test_a_cheat_gets_no_number(name: str, tricks: dict[str, Any]) -> None:
     cheat = Cheat("cheat", "asyncio", "asyncio", **tricks)
-    with pytest.raises(WrongResult):
+    # A task that was not waited for has no result to ask for.
+    with pytest.raises((WrongResult, asyncio.InvalidStateError)):
         Worker(cheat, CPUS).run(name, 1)
+
+
+class Lying(asyncio.SelectorEventLoop):
+    """Takes the eager factory and makes lazy tasks."""
+
+    def create_task(self, coroutine: Any, **options: Any) -> Any:
+        return asyncio.Task(coroutine, loop=self)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12 brought eager tasks")
+def test_a_lazy_loop_has_no_number_among_the_eager() -> None:
+    with pytest.raises(RuntimeError, match="does not run tasks eagerly"):
+        Worker(Cheat("cheat", "asyncio", "asyncio", loop=Lying), CPUS).run("trees.eager_none", 1)
+
+
+FOOTPRINTS = [name for name, workload in WORKLOADS.items() if isinstance(workload, Footprint)]
+
+
+class Instant(asyncio.SelectorEventLoop):
+    """Its tasks are done at once."""
+
+    def create_task(self, coroutine: Any, **options: Any) -> Any:
+        if coroutine.__name__ != "wait":
+            return super().create_task(coroutine, **options)
+        coroutine.close()
+        done = self.create_future()
+        done.set_result(None)
+        return done
+
+
+@pytest.mark.parametrize("name", FOOTPRINTS)
+def test_a_footprint_is_that_of_things_alive(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a thousand: in a process that is not fresh, how much they take says nothing."""
+    few = dataclasses.replace(WORKLOADS[name], operations=1_000)  # type: ignore[call-arg]
+    monkeypatch.setitem(WORKLOADS, name, few)
+    assert Worker(find("asyncio"), CPUS).weigh(name)["bytes"] >= 0
+    assert Worker(Cheat("cheat", "asyncio", "asyncio", loop=Instant), CPUS).weigh(name)["bytes"] == -1
+
+
+async def _elsewhere(*arguments: object) -> int:
+    raise AssertionError("the worker has a body of its own")
+
+
+def test_a_footprint_is_taken_once_a_pass_in_a_fresh_process() -> None:
+    outcome = Result(Footprint(name="memory.pending_task", body=_elsewhere, operations=100_000))
+    field = Field(plan("asyncio"))
+    try:
+        before = field.worker("asyncio").pid
+        rounds.measure(outcome, field, 5, random.Random(0))
+        assert field.worker("asyncio").pid != before
+    finally:
+        field.close()
+    (row,) = outcome.rounds
+    assert 500 < row["asyncio"].cost < 1500
+    text = report.as_text(report.Report([outcome], ["asyncio"], "asyncio", {}, {}, {}, {}))
+    assert "memory: resident memory of each" in text
+    assert " bytes ±" in text
+
+
+def test_a_contestant_that_installs_does_so_before_its_names_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    package = types.ModuleType("package")
+    package.__dict__["install"] = lambda: calls.append("install")
+    monkeypatch.setitem(sys.modules, "package", package)
+    assert Contestant("x", "package", "package", names="package", installs=True).import_names() is package
+    assert calls == ["install"]
 
 
 def test_a_loop_of_another_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +359,7 @@ class CannedMeter:
 
 
 def test_an_implausible_figure_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "_meter", lambda workload, field: CannedMeter(uvloop=100, oxio=3))
+    monkeypatch.setattr(rounds, "meter_for", lambda workload, field: CannedMeter(uvloop=100, oxio=3))
     outcome = Result(Workload(name="area.work"))
     field = Field(plan("uvloop", "oxio"))
     rounds.measure(outcome, field, 2, random.Random(0))

@@ -9,10 +9,12 @@ running version has it. Where asyncio keeps plain attributes that both halves ne
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import selectors
 import signal
 import socket
+import sys
 import threading
 import weakref
 from asyncio import constants, sslproto
@@ -20,10 +22,14 @@ from asyncio import events as _events
 from asyncio.events import *  # noqa: F403
 from typing import Any
 
+from oxio import _task_book, servers
 from oxio._oxio import Loop
 from oxio.transports import SocketTransport
 
 __all__ = [*_events.__all__, "EventLoop"]
+
+# Methods that the native half does not look up: a test that puts a mock in the place of one must tell it.
+_CALLED_NATIVELY = frozenset({"call_soon", "time", "call_at", "call_later", "create_task", "_run_once"})
 
 _loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 
@@ -62,6 +68,12 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
         """`selector` is taken because asyncio's class takes one, and closed with the loop; polling is native."""
         super().__init__(_Selector(self, selector))  # type: ignore[arg-type]
         _loops.add(self)
+        _task_book.show_tasks_of(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _CALLED_NATIVELY:
+            self._overridden(name)
 
     def run_forever(self) -> None:
         """Run until `stop()` is called.
@@ -119,6 +131,17 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
             host, port, family=family, type=type, proto=proto, flags=flags
         )
 
+    if sys.version_info < (3, 13):
+        # Servers that can close their connections, with this version's keywords.
+
+        @functools.wraps(asyncio.SelectorEventLoop.create_server)
+        async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
+            return servers.adopt(await super().create_server(*args, **kwargs))
+
+        @functools.wraps(asyncio.SelectorEventLoop.create_unix_server)
+        async def create_unix_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
+            return servers.adopt(await super().create_unix_server(*args, **kwargs))
+
     def _make_socket_transport(
         self,
         sock: socket.socket,
@@ -129,7 +152,9 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
         server: Any = None,
     ) -> SocketTransport:
         self._ensure_fd_no_transport(sock)
-        return SocketTransport(self, sock, protocol, waiter, extra, server)
+        transport = SocketTransport(self, sock, protocol, waiter, extra, server)
+        servers.remember(transport, server)
+        return transport
 
     def _make_ssl_transport(
         self,
@@ -156,7 +181,8 @@ class EventLoop(Loop, asyncio.SelectorEventLoop):
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        SocketTransport(self, rawsock, ssl_protocol, extra=extra, server=server)
+        transport = SocketTransport(self, rawsock, ssl_protocol, extra=extra, server=server)
+        servers.remember(transport, server)
         return ssl_protocol._app_transport
 
 

@@ -1,24 +1,26 @@
 """asyncio.runners with oxio's loop as the default.
 
-Runner and run are asyncio's of the running version. `loop_factory`, which asyncio.run takes from 3.12 on, is taken on
-every version.
+Runner and run are asyncio's of the running version. What newer versions take is taken on all: `loop_factory` of run()
+(3.12) and any awaitable, not only a coroutine (3.14).
 """
 
 import asyncio
+import contextvars
+import inspect
 import sys
 from asyncio import runners as _runners
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from oxio.events import new_event_loop
 
 __all__ = ("Runner", "run")
 
 _T = TypeVar("_T")
-if sys.version_info >= (3, 14):
-    _Main = Awaitable[_T]
-else:
-    _Main = Coroutine[Any, Any, _T]
+
+
+async def _wait_for(awaitable: Awaitable[_T]) -> _T:
+    return await awaitable
 
 
 # typeshed says that asyncio.Runner is final. asyncio does not enforce it, and needs only __init__ to differ.
@@ -38,9 +40,22 @@ class Runner(asyncio.Runner):  # type: ignore[misc]
     ) -> None:
         super().__init__(debug=debug, loop_factory=new_event_loop if loop_factory is None else loop_factory)
 
+    if sys.version_info < (3, 14):
+
+        def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
+            """Runs an awaitable on the runner's loop and returns its result."""
+            if not asyncio.iscoroutine(coro) and inspect.isawaitable(coro):
+                # Checked before wrapping: a wrapper that asyncio's own refuses would never be awaited.
+                if asyncio._get_running_loop() is not None:
+                    raise RuntimeError("Runner.run() cannot be called from a running event loop")
+                self.get_loop()  # Raises when the runner is closed.
+                coro = _wait_for(coro)
+            result: _T = super().run(coro, context=context)
+            return result
+
 
 def run(
-    main: _Main[_T],
+    main: Awaitable[_T],
     *,
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
@@ -53,7 +68,8 @@ def run(
     if asyncio._get_running_loop() is not None:
         # asyncio's words: programs and tests look for them.
         raise RuntimeError("asyncio.run() cannot be called from a running event loop")
-    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+    runner = Runner(debug=debug, loop_factory=loop_factory)
+    with runner:
         return runner.run(main)
 
 

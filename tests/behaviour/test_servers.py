@@ -83,7 +83,7 @@ def test_wait_closed_waits_for_close(run, family, tmp_path):
     run(main())
 
 
-@pytest.mark.skipif(not features.CLOSE_CLIENTS, reason="this version's servers have no close_clients")
+@pytest.mark.oxio_only("asyncio's since 3.13", when=not features.CLOSE_CLIENTS)
 def test_close_clients_closes_every_connection_after_flushing(run, family, tmp_path):
     accepted = []
 
@@ -107,7 +107,7 @@ def test_close_clients_closes_every_connection_after_flushing(run, family, tmp_p
     run(main())
 
 
-@pytest.mark.skipif(not features.CLOSE_CLIENTS, reason="this version's servers have no abort_clients")
+@pytest.mark.oxio_only("asyncio's since 3.13", when=not features.CLOSE_CLIENTS)
 def test_abort_clients_drops_every_connection(run, family, tmp_path):
     accepted = []
 
@@ -380,3 +380,14 @@ def test_a_server_out_of_descriptors_recovers(loop_name):
         """,
     )
     assert lines == ["spins False", "socket.accept() out of system resource"] + ["b'hello'"] * 3
+
+
+def test_a_server_is_of_the_class_that_goes_by_its_name(run, loop_module, family, tmp_path):
+    async def main():
+        server = await serve(Recorder, family, tmp_path)
+        assert isinstance(server, loop_module.Server)
+        assert isinstance(server, asyncio.Server)
+        assert repr(server).startswith("<Server sockets=")
+        server.close()
+
+    run(main())

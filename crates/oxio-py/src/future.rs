@@ -10,11 +10,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::interop::imports::{Imports, interned};
-use crate::interop::layout::{FUTURE_SIZE, FutureView, State};
+use crate::interop::layout::{FUTURE_SIZE, FutureView, KnownClasses, State};
 use crate::interop::rawtype::{
     ClassSpec, Memory, Method, bound_self, method_onearg, new_class, new_instance,
 };
-use crate::scheduler::{Loop, Runnable};
+use crate::scheduler::{DoneCall, Loop, Runnable};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -23,7 +23,7 @@ static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 pub static WAKEUP: std::sync::OnceLock<Method> = std::sync::OnceLock::new();
 
 /// The class `oxio.Future`; `_asyncio.Future` itself when its layout is unknown.
-pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub fn future_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let class = CLASS.get_or_try_init(py, || {
         let imports = Imports::of(py)?;
         let base = imports.c_future.bind(py);
@@ -48,7 +48,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         )?;
         PyResult::Ok(class.into_any().unbind())
     })?;
-    Ok(class.bind(py).clone())
+    Ok(class.bind(py))
 }
 
 /// `loop.create_future()`.
@@ -60,8 +60,8 @@ pub fn new_future<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyA
         kwargs.set_item(interned!(py, "loop"), event_loop)?;
         return class.call((), Some(&kwargs));
     }
-    let future = new_instance(&class)?;
-    if let Some(view) = FutureView::of(&future, &class) {
+    let future = new_instance(class)?;
+    if let Some(view) = FutureView::of(&future, class) {
         view.set_event_loop(event_loop.clone().into_any());
     }
     Ok(future)
@@ -77,7 +77,31 @@ pub fn view<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<Option<FutureVie
     Ok(FutureView::of(object, imports.c_future.bind(py)))
 }
 
-fn set_result(slf: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+/// `object`, when it is exactly a Future or Task of CPython's or ours: nobody can have changed its methods, so what its
+/// fields say is what its methods would say.
+pub fn plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<FutureView<'a, 'py>> {
+    let classes = PLAIN.get()?;
+    FutureView::of_any(object, classes)
+}
+
+/// The classes that [`plain`] knows; empty when their layout is unknown. Set by `task/`, which makes the last of them.
+pub static PLAIN: std::sync::OnceLock<KnownClasses> = std::sync::OnceLock::new();
+
+/// What runs when a future is done on which oxio itself waits: `gather`, a group, `wait`. Neither a context nor a
+/// Python call is needed for it.
+pub struct NativeCallback {
+    /// As Python sees it: a bound builtin method.
+    pub method: Method,
+    /// The same for the loop: the object that the method is bound to, and the future.
+    pub call: DoneCall,
+}
+
+/// One place for each kind of [`NativeCallback`]; set by the modules that own them.
+pub static NATIVE_CALLBACKS: [std::sync::OnceLock<NativeCallback>; 4] =
+    [const { std::sync::OnceLock::new() }; 4];
+
+/// `future.set_result(result)`, for a future of CPython's or ours.
+pub fn set_result(slf: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let imports = Imports::of(py)?;
     // A task that somebody finishes by force has more to undo: CPython's own code does.
@@ -131,13 +155,22 @@ fn schedule_callback<'py>(
     context: Bound<'_, PyAny>,
 ) {
     let future = future.object().clone().unbind();
-    let runnable = match woken_task(&callback) {
-        Some(task) => Runnable::Wake { task: task.unbind(), future },
-        None => {
-            Runnable::Callback { callback: callback.unbind(), future, context: context.unbind() }
-        }
+    let runnable = if let Some(task) = woken_task(&callback) {
+        Runnable::Wake { task: task.unbind(), future }
+    } else if let Some((object, call)) = native_callback(&callback) {
+        Runnable::Done { object: object.unbind(), future, call }
+    } else {
+        Runnable::Callback { callback: callback.unbind(), future, context: context.unbind() }
     };
     event_loop.get().push(event_loop.py(), runnable);
+}
+
+/// The object and the function behind `callback`, when it is a [`NativeCallback`].
+pub fn native_callback<'py>(callback: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, DoneCall)> {
+    NATIVE_CALLBACKS.iter().filter_map(std::sync::OnceLock::get).find_map(|native| {
+        let object = bound_self(&native.method, callback)?;
+        Some((object, native.call))
+    })
 }
 
 /// The oxio task that `callback` wakes, when it is one's `task_wakeup`.

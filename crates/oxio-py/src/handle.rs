@@ -126,7 +126,7 @@ pub fn new_timer<'py>(
     if let Some(view) = TimerHandleView::of(&timer, class) {
         view.set_scheduled(true);
     }
-    event_loop.get().timers.borrow(py).insert(deadline, Timer(timer.clone().unbind()));
+    event_loop.get().timers.borrow(py).insert(deadline, Timer::Handle(timer.clone().unbind()));
     Ok(timer)
 }
 
@@ -178,7 +178,7 @@ pub fn note_timer_cancelled(event_loop: &Loop, timer: &Bound<'_, PyAny>) -> PyRe
     if scheduled {
         let removed = event_loop.timers.borrow(py).note_cancelled();
         for timer in &removed {
-            mark_unscheduled(timer.0.bind(py))?;
+            mark_unscheduled(timer.object().bind(py))?;
         }
     }
     Ok(())

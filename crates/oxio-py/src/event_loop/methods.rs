@@ -29,7 +29,8 @@ impl Loop {
         let inherited = |name: &str| PyResult::Ok(class.getattr(name)?.is(&own.getattr(name)?));
         let native = Native {
             call_soon: inherited("call_soon")?,
-            timers: inherited("time")? && inherited("call_at")?,
+            timers: inherited("time")? && inherited("call_at")? && inherited("call_later")?,
+            create_task: inherited("create_task")?,
             run_once: inherited("_run_once")?,
         };
         Self::create(py, native)
@@ -192,10 +193,22 @@ impl Loop {
         self.abandon_reactor(py);
     }
 
-    /// How many tasks are not done.
-    #[getter]
-    fn _pending_tasks(&self, py: Python<'_>) -> usize {
-        self.pending.borrow(py).len()
+    /// A program has put something of its own in the place of a method of this loop: it is called from now on.
+    fn _overridden(&self, py: Python<'_>, name: &str) {
+        let mut native = self.native(py);
+        match name {
+            "call_soon" => native.call_soon = false,
+            "time" | "call_at" | "call_later" => native.timers = false,
+            "create_task" => native.create_task = false,
+            "_run_once" => native.run_once = false,
+            _ => {}
+        }
+        self.set_native(py, native);
+    }
+
+    /// The tasks that are not done.
+    fn _pending_tasks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.pending.borrow(py).iter().map(|task| task.clone_ref(py)).collect()
     }
 
     #[getter(_closed)]

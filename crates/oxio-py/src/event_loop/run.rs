@@ -21,7 +21,7 @@ use crate::interop::attach::{check_signals, detached};
 use crate::interop::call::{call_with_tuple, in_context};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::show_to_collector;
-use crate::scheduler::{Loop, Pacing, Runnable};
+use crate::scheduler::{Loop, Pacing, Runnable, Running, Timer};
 use crate::task::{leave_current, step, throw_into, wake};
 
 /// Turns in a row that poll although work is ready, before any is skipped: code that yields a few times to let
@@ -41,9 +41,10 @@ const POLL_AT_LEAST_EVERY: Duration = Duration::from_micros(100);
 pub fn run_once(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     let py = event_loop.py();
     let state = event_loop.get();
+    let _running = Running::enter(event_loop);
     loop {
         let result = turn(event_loop);
-        let one_turn = state.running_thread(py).is_none() || !state.native().run_once;
+        let one_turn = state.running_thread(py).is_none() || !state.native(py).run_once;
         if one_turn || result.is_err() || state.is_stopping(py) {
             // Nobody runs any more, so there is no current task.
             leave_current(event_loop)?;
@@ -142,17 +143,24 @@ fn expire_timers(event_loop: &Bound<'_, Loop>) -> PyResult<()> {
     loop {
         let timer = state.timers.borrow(py).pop_due(now);
         let Some(timer) = timer else { return Ok(()) };
-        handle::mark_unscheduled(timer.0.bind(py))?;
-        state.push(py, Runnable::Handle(timer.0));
+        match timer {
+            Timer::Handle(handle) => {
+                handle::mark_unscheduled(handle.bind(py))?;
+                state.push(py, Runnable::Handle(handle));
+            }
+            Timer::Native { object, kind } => {
+                state.push(py, Runnable::Native { object, call: kind.on_time });
+            }
+        }
     }
 }
 
 /// The loop's time; a subclass may have a clock of its own, as loops for tests do.
 fn now(event_loop: &Bound<'_, Loop>) -> PyResult<Deadline> {
-    if event_loop.get().native().timers {
+    let py = event_loop.py();
+    if event_loop.get().native(py).timers {
         return Ok(Deadline::now());
     }
-    let py = event_loop.py();
     Ok(Deadline::from_secs_f64(event_loop.call_method0(interned!(py, "time"))?.extract()?))
 }
 
@@ -179,6 +187,7 @@ fn subject(py: Python<'_>, runnable: &Runnable) -> Py<PyAny> {
         | Runnable::StepError { task, .. }
         | Runnable::Wake { task, .. } => task.clone_ref(py),
         Runnable::Callback { callback, .. } => callback.clone_ref(py),
+        Runnable::Done { object, .. } | Runnable::Native { object, .. } => object.clone_ref(py),
         Runnable::Io { source, .. } => source.object.clone_ref(py),
     }
 }
@@ -221,6 +230,29 @@ fn run_now(event_loop: &Bound<'_, Loop>, runnable: Runnable) -> PyResult<()> {
                 handle.call_method0(interned!(py, "_run"))?;
             }
             Ok(())
+        }
+        Runnable::Done { object, future, call } => {
+            leave_current(event_loop)?;
+            let (object, future) = (object.into_bound(py), future.into_bound(py));
+            match call(&object, &future) {
+                Ok(nothing) => {
+                    drop(nothing.into_bound(py));
+                    Ok(())
+                }
+                Err(error) => {
+                    let args = PyTuple::new(py, [&future])?;
+                    let handle = new_handle(event_loop, &object, &args, None)?;
+                    report(event_loop, &handle, error)
+                }
+            }
+        }
+        Runnable::Native { object, call } => {
+            leave_current(event_loop)?;
+            let object = object.into_bound(py);
+            call(&object).or_else(|error| {
+                let handle = new_handle(event_loop, &object, &PyTuple::empty(py), None)?;
+                report(event_loop, &handle, error)
+            })
         }
         Runnable::Io { source, side } => {
             leave_current(event_loop)?;

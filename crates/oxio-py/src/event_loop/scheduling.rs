@@ -7,12 +7,12 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
 
-use crate::future::{future_class, new_future, woken_task};
+use crate::future::{future_class, native_callback, new_future, woken_task};
 use crate::handle::{new_handle, new_timer};
 use crate::interop::imports::{Imports, Replaceable, interned};
 use crate::interop::layout::hide_from_collector;
 use crate::scheduler::{Loop, Runnable};
-use crate::task::{NewTask, new_task, task_class};
+use crate::task::{NewTask, native_start, new_task};
 
 /// `call_soon(callback, *args, context=None)`.
 pub fn call_soon<'py>(
@@ -34,6 +34,14 @@ pub fn call_soon<'py>(
     {
         let future = args.get_item(0)?.unbind();
         state.push(py, Runnable::Wake { task: task.unbind(), future });
+        return new_handle(event_loop, callback, args, context);
+    }
+    // Likewise a callback of ours, for which the loop needs no context: what it calls may enter one.
+    if let Some((object, call)) = native_callback(callback)
+        && args.len() == 1
+    {
+        let future = args.get_item(0)?.unbind();
+        state.push(py, Runnable::Done { object: object.unbind(), future, call });
         return new_handle(event_loop, callback, args, context);
     }
     let handle = new_handle(event_loop, callback, args, context)?;
@@ -88,7 +96,7 @@ pub fn call_later<'py>(
     context: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    if !event_loop.get().native().timers {
+    if !event_loop.get().native(py).timers {
         // The subclass has its own clock, or makes its timers itself.
         let when = event_loop.call_method0(interned!(py, "time"))?.add(delay)?;
         let call: Vec<_> = [when, callback.clone()].into_iter().chain(args.iter()).collect();
@@ -153,21 +161,9 @@ pub fn create_task<'py>(
     let py = event_loop.py();
     let state = event_loop.get();
     state.check_closed(py)?;
-    let imports = Imports::of(py)?;
-    let factory = state.task_factory.borrow(py).as_ref().map(|factory| factory.bind(py).clone());
-    let eager_start = match &factory {
-        None => false,
-        // asyncio's own eager factory makes tasks of CPython's class: ours start eagerly as well.
-        Some(factory)
-            if imports.eager_task_factory.as_ref().is_some_and(|eager| factory.is(eager)) =>
-        {
-            true
-        }
-        Some(_) => return stock_create_task(event_loop, coro, kwargs),
-    };
-    if !imports.is_native_in_use(Replaceable::Task, &task_class(py)?)? {
+    let Some(eager_start) = native_start(event_loop)? else {
         return stock_create_task(event_loop, coro, kwargs);
-    }
+    };
     let mut new = NewTask { coro, name: None, context: None, eager_start };
     for (key, value) in kwargs.into_iter().flat_map(PyDictMethods::iter) {
         let value = Some(value).filter(|value| !value.is_none());
@@ -175,7 +171,7 @@ pub fn create_task<'py>(
             new.name = value;
         } else if key.eq("context")? {
             new.context = value;
-        } else if key.eq("eager_start")? && imports.create_task_takes_eager_start {
+        } else if key.eq("eager_start")? {
             // `eager_start=None` means the factory's choice, which is this one.
             if let Some(value) = value {
                 new.eager_start = value.is_truthy()?;
@@ -193,7 +189,7 @@ pub fn create_task<'py>(
 /// `create_future()`.
 pub fn create_future<'py>(event_loop: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    if !Imports::of(py)?.is_native_in_use(Replaceable::Future, &future_class(py)?)? {
+    if !Imports::of(py)?.is_native_in_use(Replaceable::Future, future_class(py)?)? {
         let base = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?;
         return base.call_method1(interned!(py, "create_future"), (event_loop,));
     }
@@ -207,6 +203,6 @@ fn stock_create_task<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    let base = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?;
-    base.call_method(interned!(py, "create_task"), (event_loop, coro), kwargs)
+    // As a tuple of positional arguments, with the loop first: it is a plain function.
+    Imports::of(py)?.base_create_task.bind(py).call((event_loop, coro), kwargs)
 }

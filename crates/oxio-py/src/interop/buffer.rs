@@ -55,3 +55,9 @@ pub fn new_bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyByt
         Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>())
     }
 }
+
+/// Whether `object` is the only reference: nobody else can see or change what it refers to.
+pub fn is_only_reference<T>(object: &Py<T>, _py: Python<'_>) -> bool {
+    // SAFETY: a live object, attached.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}

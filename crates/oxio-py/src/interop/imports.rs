@@ -24,6 +24,9 @@ pub struct Imports {
     /// 3.14: the handle of `call_soon_threadsafe`, whose `cancel` waits for a running callback.
     pub thread_safe_handle: Option<Py<PyAny>>,
     pub iscoroutine: Py<PyAny>,
+    pub get_running_loop: Py<PyAny>,
+    /// `types.SimpleNamespace`.
+    pub simple_namespace: Py<PyAny>,
     pub cancelled_error: Py<PyAny>,
     pub invalid_state_error: Py<PyAny>,
     /// `_asyncio.Future.set_result` and friends, unbound: the way to finish a task the way CPython does.
@@ -31,13 +34,13 @@ pub struct Imports {
     pub future_set_exception: Py<PyAny>,
     pub future_cancel: Py<PyAny>,
     pub eager_task_factory: Option<Py<PyAny>>,
+    /// `BaseEventLoop.create_task`, which knows what the running version passes to a factory.
+    pub base_create_task: Py<PyAny>,
     pub tasks: TaskBook,
     /// Functions of `oxio._support`, the Python half of reporting.
     pub report_callback_error: Py<PyAny>,
     pub report_slow_callback: Py<PyAny>,
     pub layout: layout::Layout,
-    /// Whether `create_task` hands further keywords on to the task: since 3.13.3 and 3.14.
-    pub create_task_takes_eager_start: bool,
     /// The namespaces of `asyncio.tasks` and `asyncio.futures`, where a program may put classes of its own.
     tasks_namespace: Py<PyDict>,
     futures_namespace: Py<PyDict>,
@@ -52,12 +55,13 @@ pub enum Replaceable {
 
 /// Where the running version keeps the current task and the set of all tasks.
 pub enum TaskBook {
-    /// Up to 3.13: `{loop: task}` and the `data` set of a `WeakSet`.
+    /// Up to 3.13: `{loop: task}`, and what enters a task into the weak set.
     #[cfg(not(Py_3_14))]
-    Shared { current: Py<PyDict>, scheduled: Py<pyo3::types::PySet>, register: Py<PyAny> },
+    Shared { current: Py<PyDict>, register: Py<PyAny> },
     /// 3.14: both are fields of the thread, reached by functions.
     #[cfg(Py_3_14)]
     PerThread {
+        current_task: Py<PyAny>,
         swap_current: Py<PyAny>,
         register: Py<PyAny>,
         add_awaited_by: Py<PyAny>,
@@ -105,7 +109,7 @@ impl Imports {
         let exceptions = py.import("asyncio.exceptions")?;
         let tasks = py.import("asyncio.tasks")?;
         let support = py.import("oxio._support")?;
-        let create_task =
+        let base_create_task =
             py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_task")?;
         let c_future = native.getattr("Future")?;
         let c_task = native.getattr("Task")?;
@@ -115,16 +119,18 @@ impl Imports {
         Ok(Self {
             thread_safe_handle: events.getattr("_ThreadSafeHandle").ok().map(Bound::unbind),
             iscoroutine: py.import("asyncio.coroutines")?.getattr("iscoroutine")?.unbind(),
+            simple_namespace: py.import("types")?.getattr("SimpleNamespace")?.unbind(),
+            get_running_loop: native.getattr("get_running_loop")?.unbind(),
             cancelled_error: exceptions.getattr("CancelledError")?.unbind(),
             invalid_state_error: exceptions.getattr("InvalidStateError")?.unbind(),
             future_set_result: c_future.getattr("set_result")?.unbind(),
             future_set_exception: c_future.getattr("set_exception")?.unbind(),
             future_cancel: c_future.getattr("cancel")?.unbind(),
             eager_task_factory: tasks.getattr("eager_task_factory").ok().map(Bound::unbind),
-            tasks: TaskBook::load(&native, &tasks)?,
+            base_create_task: base_create_task.unbind(),
+            tasks: TaskBook::load(&native)?,
             report_callback_error: support.getattr("report_callback_error")?.unbind(),
             report_slow_callback: support.getattr("report_slow_callback")?.unbind(),
-            create_task_takes_eager_start: takes_any_keyword(&create_task)?,
             tasks_namespace: tasks.getattr("__dict__")?.cast_into::<PyDict>()?.unbind(),
             futures_namespace: py
                 .import("asyncio.futures")?
@@ -140,29 +146,19 @@ impl Imports {
     }
 }
 
-/// Whether a Python function has a `**kwargs`.
-fn takes_any_keyword(function: &Bound<'_, PyAny>) -> PyResult<bool> {
-    /// `inspect.CO_VARKEYWORDS`.
-    const VARKEYWORDS: u32 = 8;
-    let flags: u32 = function.getattr("__code__")?.getattr("co_flags")?.extract()?;
-    Ok(flags & VARKEYWORDS != 0)
-}
-
 impl TaskBook {
     #[cfg(not(Py_3_14))]
-    fn load(native: &Bound<'_, PyAny>, _tasks: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let scheduled =
-            native.getattr("_scheduled_tasks").or_else(|_| native.getattr("_all_tasks"))?;
+    fn load(native: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self::Shared {
             current: native.getattr("_current_tasks")?.cast_into::<PyDict>()?.unbind(),
             register: native.getattr("_register_task")?.unbind(),
-            scheduled: scheduled.getattr("data")?.cast_into::<pyo3::types::PySet>()?.unbind(),
         })
     }
 
     #[cfg(Py_3_14)]
-    fn load(native: &Bound<'_, PyAny>, _tasks: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn load(native: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self::PerThread {
+            current_task: native.getattr("current_task")?.unbind(),
             swap_current: native.getattr("_swap_current_task")?.unbind(),
             register: native.getattr("_register_task")?.unbind(),
             add_awaited_by: native.getattr("future_add_to_awaited_by")?.unbind(),
@@ -172,17 +168,12 @@ impl TaskBook {
 
     /// Leaves a pending task to asyncio: its loop was closed and keeps it no longer.
     ///
-    /// Up to 3.13 the reference that oxio put into the weak set has no callback, so nobody would take it out when
-    /// the task dies. Errors cannot matter: the task is only forgotten earlier.
+    /// Errors cannot matter: the task is only forgotten earlier.
     pub fn hand_over(&self, task: &Bound<'_, PyAny>) {
         #[cfg(not(Py_3_14))]
         {
-            let Self::Shared { scheduled, register, .. } = self;
-            let py = task.py();
-            if let Ok(reference) = pyo3::types::PyWeakrefReference::new(task) {
-                let _ = scheduled.bind(py).discard(reference);
-            }
-            let _ = register.bind(py).call1((task,));
+            let Self::Shared { register, .. } = self;
+            let _ = register.bind(task.py()).call1((task,));
         }
         // From 3.14 on the interpreter's own list holds no reference, and a dying task unlinks itself.
         #[cfg(Py_3_14)]

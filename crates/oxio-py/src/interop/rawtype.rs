@@ -11,11 +11,15 @@ use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::cell::GilCell;
+use super::layout::dies_quietly;
 
 /// A method that takes only `self`.
 pub trait NoArgs: Fn(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + Copy + 'static {}
@@ -65,6 +69,46 @@ pub fn method_onearg<F: OneArg>(name: &'static CStr, doc: &'static CStr, _functi
     })
 }
 
+/// A method with any arguments, given as a tuple and a dict.
+pub trait AnyArgs:
+    Fn(&Bound<'_, PyAny>, &Bound<'_, PyTuple>, Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>>
+    + Copy
+    + 'static
+{
+}
+impl<F> AnyArgs for F where
+    F: Fn(
+            &Bound<'_, PyAny>,
+            &Bound<'_, PyTuple>,
+            Option<&Bound<'_, PyDict>>,
+        ) -> PyResult<Py<PyAny>>
+        + Copy
+        + 'static
+{
+}
+
+/// An entry for a method that looks at its arguments itself; not for hot paths.
+pub fn method_anyargs<F: AnyArgs>(name: &'static CStr, doc: &'static CStr, _function: F) -> Method {
+    const {
+        assert!(size_of::<F>() == 0, "only function items, which have no state");
+    };
+    Method(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: anyargs_trampoline::<F> },
+        ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
+        ml_doc: doc.as_ptr(),
+    })
+}
+
+impl Method {
+    /// The table that a type spec takes. It lives as long as its type: for ever.
+    pub(super) fn table(methods: Vec<Self>) -> *mut ffi::PyMethodDef {
+        let mut table: Vec<ffi::PyMethodDef> = methods.into_iter().map(|method| method.0).collect();
+        table.push(ffi::PyMethodDef::zeroed());
+        table.leak().as_mut_ptr()
+    }
+}
+
 /// The one value of a zero-sized function item type.
 fn function_item<F: Copy + 'static>() -> F {
     const {
@@ -98,8 +142,27 @@ unsafe extern "C" fn onearg_trampoline<F: OneArg>(
     })
 }
 
+unsafe extern "C" fn anyargs_trampoline<F: AnyArgs>(
+    slf: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    kwargs: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(|py| {
+        // SAFETY: the interpreter passes a live `self`, a tuple, and a dict or NULL, all held for the call.
+        let (slf, args, kwargs) = unsafe {
+            (
+                Bound::from_borrowed_ptr(py, slf),
+                Bound::from_borrowed_ptr(py, args).cast_into_unchecked::<PyTuple>(),
+                Bound::from_borrowed_ptr_or_opt(py, kwargs)
+                    .map(|kwargs| kwargs.cast_into_unchecked::<PyDict>()),
+            )
+        };
+        function_item::<F>()(&slf, &args, kwargs.as_ref())
+    })
+}
+
 /// Runs `body` attached; an error or a panic becomes the Python error that a NULL return announces.
-fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+pub(super) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
     // SAFETY: trampolines are only called by the interpreter, on a thread that is attached.
     let py = unsafe { Python::assume_attached() };
     match catch_unwind(AssertUnwindSafe(|| body(py))) {
@@ -155,6 +218,86 @@ unsafe extern "C" fn task_init(
 /// Which of the base's C functions a deallocator goes on to.
 static BASE_DEALLOC: [OnceLock<ffi::destructor>; 2] = [OnceLock::new(), OnceLock::new()];
 
+/// The two classes made with `Memory::Future` and `Memory::Task`, and the memory of dead instances of each. A task is
+/// made and freed more often than anything else; keeping a thousand costs a quarter of a megabyte.
+static RECYCLED: [Recycled; 2] = [Recycled::new(), Recycled::new()];
+
+const KEPT: usize = 1024;
+
+struct Recycled {
+    /// Address of the class, 0 before it is made.
+    class: AtomicUsize,
+    memory: GilCell<Vec<Freed>>,
+}
+
+/// Zeroed but for its head; it still counts as a reference to its class.
+struct Freed(ptr::NonNull<ffi::PyObject>);
+
+// SAFETY: the memory belongs to the list alone, which is only touched attached (`GilCell`).
+unsafe impl Send for Freed {}
+
+impl Recycled {
+    const fn new() -> Self {
+        Self { class: AtomicUsize::new(0), memory: GilCell::new(Vec::new()) }
+    }
+
+    /// Takes the memory of a dead instance, unless it may be in use yet or there is enough.
+    ///
+    /// # Safety
+    /// `slf` is a dying instance of a class made with `Memory::Future` or `Memory::Task`, and the caller is attached.
+    unsafe fn take_in(&self, slf: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise. An instance of a Python subclass, one whose finaliser has run and one that has
+        // something to report go the usual way. `tp_clear` is the base's: afterwards no field holds a reference, and
+        // the rest is zeroed as the allocator would. The object is untracked before, so nobody sees it half cleared.
+        unsafe {
+            let py = Python::assume_attached();
+            let class = ffi::Py_TYPE(slf);
+            if class as usize != self.class.load(Ordering::Relaxed)
+                || !dies_quietly(slf)
+                || ffi::PyObject_GC_IsFinalized(slf) != 0
+                || self.memory.borrow(py).len() >= KEPT
+            {
+                return false;
+            }
+            let Some(clear) = (*class).tp_clear else { return false };
+            ffi::PyObject_GC_UnTrack(slf.cast());
+            ffi::PyObject_ClearWeakRefs(slf);
+            clear(slf);
+            let head = size_of::<ffi::PyObject>();
+            let size = (*class).tp_basicsize.cast_unsigned();
+            slf.cast::<u8>().add(head).write_bytes(0, size - head);
+            self.memory.borrow(py).push(Freed(ptr::NonNull::new_unchecked(slf)));
+        }
+        true
+    }
+
+    /// Memory for a new instance of `class`, zeroed and tracked, when there is any.
+    fn give_out<'py>(&self, class: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        if class.as_ptr() as usize != self.class.load(Ordering::Relaxed) {
+            return None;
+        }
+        let Freed(memory) = self.memory.borrow(class.py()).pop()?;
+        // SAFETY: memory of a dead instance of exactly this class, with NULL in every field.
+        unsafe {
+            new_reference(memory.as_ptr());
+            ffi::PyObject_GC_Track(memory.as_ptr().cast());
+            Some(Bound::from_owned_ptr(class.py(), memory.as_ptr()))
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// Sets the reference count of memory that was used before to one. Exported by every CPython; `object.h`.
+    fn _Py_NewReference(object: *mut ffi::PyObject);
+}
+
+/// # Safety
+/// `object` is memory of a dead object, with its class still in its head.
+pub(super) unsafe fn new_reference(object: *mut ffi::PyObject) {
+    // SAFETY: the caller's promise.
+    unsafe { _Py_NewReference(object) }
+}
+
 /// Frees an instance of a class made with `Memory::Future` or `Memory::Task`.
 ///
 /// CPython's own deallocators call the finaliser (the "never retrieved" and "destroyed but pending"
@@ -163,6 +306,9 @@ unsafe extern "C" fn finalizing_dealloc<const WHICH: usize>(slf: *mut ffi::PyObj
     // SAFETY: the interpreter calls this once, with a dying object that nobody else can reach. When the
     // finaliser resurrects it (negative result) it must not be freed. The type is read before the object goes.
     unsafe {
+        if RECYCLED[WHICH].take_in(slf) {
+            return;
+        }
         if ffi::PyObject_CallFinalizerFromDealloc(slf) < 0 {
             return;
         }
@@ -340,14 +486,9 @@ pub fn new_class<'py>(
     let base_type = base.cast::<PyType>()?;
     let bases: Vec<_> = std::iter::once(base).chain(mixin).collect();
     let bases = PyTuple::new(py, bases)?;
-    let mut methods: Vec<ffi::PyMethodDef> =
-        spec.methods.into_iter().map(|method| method.0).collect();
-    methods.push(ffi::PyMethodDef::zeroed());
-    // The type keeps pointing at its methods and lives as long as the process.
-    let methods: &'static mut [ffi::PyMethodDef] = methods.leak();
     let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
     let mut slots = vec![
-        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_methods, Method::table(spec.methods).cast()),
         slot(ffi::Py_tp_doc, spec.doc.as_ptr().cast_mut().cast()),
     ];
     if let Some(init) = spec.init {
@@ -394,7 +535,13 @@ pub fn new_class<'py>(
         let made = ffi::PyType_FromSpecWithBases(&raw mut type_spec, bases.as_ptr());
         Bound::from_owned_ptr_or_err(py, made)
     }?;
-    Ok(class.cast_into::<PyType>()?)
+    let class = class.cast_into::<PyType>()?;
+    match spec.memory {
+        Memory::Future => RECYCLED[0].class.store(class.as_ptr() as usize, Ordering::Relaxed),
+        Memory::Task => RECYCLED[1].class.store(class.as_ptr() as usize, Ordering::Relaxed),
+        Memory::Handle(_) | Memory::TimerHandle(_) => {}
+    }
+    Ok(class)
 }
 
 /// A new, zeroed instance of a class made by [`new_class`], without calling `__new__` or `__init__`.
@@ -402,6 +549,9 @@ pub fn new_class<'py>(
 /// All references in it are NULL; its owner fills it before Python code can see it.
 pub fn new_instance<'py>(class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let class_ptr: *mut ffi::PyTypeObject = class.as_ptr().cast();
+    if let Some(recycled) = RECYCLED.iter().find_map(|recycled| recycled.give_out(class)) {
+        return Ok(recycled);
+    }
     // SAFETY: `class` was made by `new_class` (its owner's promise) and is alive; GenericAlloc zeroes what
     // it returns, and zeroed is a valid state for the layouts of this crate: NULL references.
     unsafe {
@@ -421,6 +571,20 @@ pub fn bind_builtin<'py>(
     unsafe {
         let made =
             ffi::PyCFunction_NewEx((&raw const method.0).cast_mut(), slf.as_ptr(), ptr::null_mut());
+        Bound::from_owned_ptr_or_err(slf.py(), made)
+    }
+}
+
+/// The same for a done callback: its `__module__` tells call graphs that somebody waits behind it.
+pub fn bind_callback<'py>(
+    method: &'static Method,
+    slf: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let module = pyo3::intern!(slf.py(), "oxio._oxio");
+    // SAFETY: as in `bind_builtin`; the function keeps a reference to the module's name.
+    unsafe {
+        let method = (&raw const method.0).cast_mut();
+        let made = ffi::PyCFunction_NewEx(method, slf.as_ptr(), module.as_ptr());
         Bound::from_owned_ptr_or_err(slf.py(), made)
     }
 }

@@ -10,6 +10,7 @@
 //! Invariant: no borrow of a cell is open while Python code runs or a `Py` is dropped. Take, then call.
 
 mod runnable;
+mod running;
 mod watch;
 
 use std::cell::RefMut;
@@ -26,7 +27,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-pub use runnable::{IoSource, Runnable, Timer};
+pub use runnable::{DoneCall, IoSource, NativeTimer, Runnable, Timer};
+pub use running::{Running, bind_loop, running_loop, running_native_loop};
 pub use watch::{Side, Watched, Watcher};
 
 use crate::errors::os_error;
@@ -61,16 +63,19 @@ pub struct Loop {
     running: GilFlag<Option<(u64, usize)>>,
     /// A step is on the stack: nothing else may be stepped inside it, but for an eager start.
     pub(crate) stepping: GilFlag<bool>,
-    native: Native,
+    native: GilFlag<Native>,
 }
 
 /// Which methods a Python subclass has left as they are. What it overrides is called, as asyncio's own code would.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each method; they are independent")]
 pub struct Native {
     /// `call_soon`: tasks and futures go straight into the ready queue.
     pub call_soon: bool,
     /// `time` and `call_at`: timers are made and expire without asking Python.
     pub timers: bool,
+    /// `create_task`: what makes tasks of coroutines makes ours.
+    pub create_task: bool,
     /// `_run_once`: many turns to a call.
     pub run_once: bool,
 }
@@ -109,17 +114,21 @@ impl Loop {
             debug: GilFlag::new(false),
             running: GilFlag::new(None),
             stepping: GilFlag::new(false),
-            native,
+            native: GilFlag::new(native),
         })
     }
 
     /// The loop behind `event_loop`, when it is ours and its `call_soon` is not overridden.
     pub fn native_of<'a, 'py>(event_loop: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
-        event_loop.cast::<Self>().ok().filter(|event_loop| event_loop.get().native.call_soon)
+        event_loop.cast::<Self>().ok().filter(|found| found.get().native(event_loop.py()).call_soon)
     }
 
-    pub fn native(&self) -> Native {
-        self.native
+    pub fn native(&self, py: Python<'_>) -> Native {
+        self.native.get(py)
+    }
+
+    pub fn set_native(&self, py: Python<'_>, native: Native) {
+        self.native.set(py, native);
     }
 
     /// # Errors
@@ -221,6 +230,30 @@ impl Loop {
         self.ready_with_inbox(py).iter().for_each(|runnable| runnable.release(py));
     }
 
+    /// Calls `kind.on_time` when `when`, in seconds of the loop's clock, has come: in the next turn when it has, as
+    /// asyncio's timeouts do.
+    pub fn start_timer(
+        &self,
+        py: Python<'_>,
+        when: f64,
+        object: Py<PyAny>,
+        kind: &'static NativeTimer,
+    ) {
+        if when <= Deadline::now().as_secs_f64() {
+            self.push(py, Runnable::Native { object, call: kind.on_time });
+        } else {
+            let timer = Timer::Native { object, kind };
+            self.timers.borrow(py).insert(Deadline::from_secs_f64(when), timer);
+        }
+    }
+
+    /// Whether an object of ours may wait for its time without a handle: nobody overrides the clock or the timers, and
+    /// nobody watches (debug mode).
+    pub fn has_native_timers(&self, py: Python<'_>) -> bool {
+        let native = self.native(py);
+        native.call_soon && native.timers && !self.is_debug(py)
+    }
+
     /// Watches `side` of `fd`; returns the watcher that this one replaces.
     ///
     /// # Errors
@@ -312,7 +345,7 @@ impl Loop {
             .try_peek(|ready| ready.iter().try_for_each(|runnable| runnable.traverse(visit)))
             .unwrap_or_else(skipped)?;
         self.timers
-            .try_peek(|timers| timers.iter().try_for_each(|timer| visit.call(&timer.0)))
+            .try_peek(|timers| timers.iter().try_for_each(|timer| visit.call(timer.object())))
             .unwrap_or_else(skipped)?;
         self.reactor
             .try_peek(|reactor| match reactor {
@@ -363,11 +396,7 @@ impl Registry {
         Some(kept)
     }
 
-    pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Py<PyAny>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Py<PyAny>> {
         self.places.iter().flatten()
     }
 

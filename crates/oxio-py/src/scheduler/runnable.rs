@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 use super::watch::Side;
 use crate::interop::layout::{handle_is_cancelled, show_to_collector, visit_hidden_handle};
 
+/// A function that is told of a done future; what it returns is dropped.
+pub type DoneCall = fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<Py<PyAny>>;
+
 /// An entry of the ready queue. It owns what it will run.
 pub enum Runnable {
     /// A callback that somebody scheduled and may still cancel: an oxio `Handle` or `TimerHandle`.
@@ -21,6 +24,10 @@ pub enum Runnable {
     Wake { task: Py<PyAny>, future: Py<PyAny> },
     /// A done callback of `future`. Nobody can see or cancel it any more, so it needs no handle.
     Callback { callback: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
+    /// A done callback of `future` that is oxio's own, with the object that it belongs to.
+    Done { object: Py<PyAny>, future: Py<PyAny>, call: DoneCall },
+    /// A call of ours that nobody can see or cancel: what asyncio would schedule a Python function of its own for.
+    Native { object: Py<PyAny>, call: fn(&Bound<'_, PyAny>) -> PyResult<()> },
     /// One side of a socket that a transport watches is ready.
     Io { source: IoSource, side: Side },
 }
@@ -54,6 +61,11 @@ impl Runnable {
                 visit.call(future)?;
                 visit.call(context)
             }
+            Self::Done { object, future, .. } => {
+                visit.call(object)?;
+                visit.call(future)
+            }
+            Self::Native { object, .. } => visit.call(object),
             Self::Io { source, .. } => source.traverse(visit),
         }
     }
@@ -82,11 +94,35 @@ impl IoSource {
     }
 }
 
-/// An entry of the timer queue: an oxio `TimerHandle`.
-pub struct Timer(pub Py<PyAny>);
+/// An entry of the timer queue.
+pub enum Timer {
+    /// An oxio `TimerHandle`.
+    Handle(Py<PyAny>),
+    /// An object of ours that waits for its time, without a handle.
+    Native { object: Py<PyAny>, kind: &'static NativeTimer },
+}
+
+/// What the loop must know of an object that waits for its time.
+pub struct NativeTimer {
+    /// Whether it waits no more. A plain read.
+    pub is_cancelled: fn(&Py<PyAny>) -> bool,
+    /// Called in the turn in which the time has come, as the callback of a handle would be.
+    pub on_time: fn(&Bound<'_, PyAny>) -> PyResult<()>,
+}
+
+impl Timer {
+    pub fn object(&self) -> &Py<PyAny> {
+        match self {
+            Self::Handle(object) | Self::Native { object, .. } => object,
+        }
+    }
+}
 
 impl Cancelled for Timer {
     fn is_cancelled(&self) -> bool {
-        handle_is_cancelled(&self.0)
+        match self {
+            Self::Handle(handle) => handle_is_cancelled(handle),
+            Self::Native { object, kind } => (kind.is_cancelled)(object),
+        }
     }
 }

@@ -8,6 +8,22 @@ use pyo3::prelude::*;
 use crate::interop::imports::{Imports, TaskBook};
 use crate::scheduler::Loop;
 
+/// `asyncio.current_task(event_loop)`: also the task that somebody else steps on our loop.
+#[cfg(not(Py_3_14))]
+pub fn current_task<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    let TaskBook::Shared { current, .. } = &Imports::of(py)?.tasks;
+    Ok(current.bind(py).get_item(event_loop)?.filter(|task| !task.is_none()))
+}
+
+#[cfg(Py_3_14)]
+pub fn current_task<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    let TaskBook::PerThread { current_task, .. } = &Imports::of(py)?.tasks;
+    let task = current_task.bind(py).call1((event_loop,))?;
+    Ok(Some(task).filter(|task| !task.is_none()))
+}
+
 /// Makes `task` the current task of `event_loop`.
 pub fn enter_current<'py>(event_loop: &Bound<'py, Loop>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = event_loop.py();

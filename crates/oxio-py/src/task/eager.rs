@@ -21,7 +21,7 @@ pub fn start<'py>(event_loop: &Bound<'py, Loop>, task: &Bound<'py, PyAny>) -> Py
     resume(event_loop, outer)?;
     stepped?;
     let class = task_class(py)?;
-    if let Some(view) = TaskView::of(task, &class)
+    if let Some(view) = TaskView::of(task, class)
         && view.future().state() != State::Pending
     {
         view.clear_coro();

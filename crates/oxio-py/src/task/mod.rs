@@ -19,20 +19,24 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-pub use current::leave_current;
-pub use step::{step, throw_into, wake};
+pub use current::{current_task, leave_current};
+pub use step::{add_done_callback, forget_awaited_by, note_awaited_by, step, throw_into, wake};
 
-use crate::future::{WAKEUP, fast_loop, future_class};
+use crate::future::{PLAIN, WAKEUP, fast_loop, future_class, plain};
 use crate::interop::call::{copy_context, is_coroutine};
-use crate::interop::imports::{Imports, TaskBook, interned};
-use crate::interop::layout::{OXIO_TASK_SIZE, State, TaskView};
+#[cfg(Py_3_14)]
+use crate::interop::imports::TaskBook;
+use crate::interop::imports::{Imports, Replaceable, interned};
+use crate::interop::layout::{KnownClasses, OXIO_TASK_SIZE, State, TaskView};
+#[cfg(not(Py_3_12))]
+use crate::interop::rawtype::method_noargs;
 use crate::interop::rawtype::{ClassSpec, Memory, method_onearg, new_class, new_instance};
 use crate::scheduler::{Loop, Runnable};
 
 static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// The class `oxio.Task`; `_asyncio.Task` itself when its layout is unknown.
-pub fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub fn task_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let class = CLASS.get_or_try_init(py, || {
         let imports = Imports::of(py)?;
         let base = imports.c_task.bind(py);
@@ -48,19 +52,40 @@ pub fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         });
         let class = new_class(
             base,
-            Some(&future_class(py)?),
+            Some(future_class(py)?),
             ClassSpec {
                 name: c"oxio._oxio.Task",
                 doc: c"A coroutine that the loop runs; asyncio.Task in every respect.",
                 basic_size: OXIO_TASK_SIZE,
-                methods: vec![],
+                methods: vec![
+                    // asyncio's own from 3.12 on.
+                    #[cfg(not(Py_3_12))]
+                    method_noargs(
+                        c"get_context",
+                        c"get_context($self, /)\n--\n\nThe context that the task runs in.",
+                        get_context,
+                    ),
+                ],
                 init: Some(init),
                 memory: Memory::Task,
             },
         )?;
-        PyResult::Ok(class.into_any().unbind())
+        let class = class.into_any();
+        let own_future = future_class(py)?;
+        PLAIN.get_or_init(|| {
+            KnownClasses::new([&class, own_future, base, imports.c_future.bind(py)])
+        });
+        PyResult::Ok(class.unbind())
     })?;
-    Ok(class.bind(py).clone())
+    Ok(class.bind(py))
+}
+
+/// `task.cancelling()`.
+pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if let Some(view) = plain(task).and_then(|_| TaskView::of(task, task_class(task.py()).ok()?)) {
+        return Ok(view.cancelling().into());
+    }
+    task.call_method0(interned!(task.py(), "cancelling"))?.extract()
 }
 
 /// What a new task is made from.
@@ -82,11 +107,59 @@ pub fn new_task<'py>(
     let py = event_loop.py();
     let class = task_class(py)?;
     if fast_loop(event_loop.as_any()).is_none() || !Imports::of(py)?.layout.futures {
-        return construct(&class, event_loop, new);
+        return construct(class, event_loop, new);
     }
-    let task = new_instance(&class)?;
+    let task = new_instance(class)?;
     start(event_loop, &task, new)?;
     Ok(task)
+}
+
+/// How `event_loop.create_task(coro)` starts a task of ours: eagerly or not. `None` when the program has a say in what
+/// it makes: by a factory, an overridden method, or another class in the place of `asyncio.Task`.
+pub fn native_start(event_loop: &Bound<'_, Loop>) -> PyResult<Option<bool>> {
+    let py = event_loop.py();
+    let imports = Imports::of(py)?;
+    if !imports.is_native_in_use(Replaceable::Task, task_class(py)?)? {
+        return Ok(None);
+    }
+    let factory = event_loop.get().task_factory.borrow(py);
+    Ok(match factory.as_ref() {
+        None => Some(false),
+        // asyncio's own eager factory makes tasks of CPython's class: ours start eagerly as well.
+        Some(factory) => {
+            let is_eager = |eager: &Py<PyAny>| eager.is(factory);
+            let asyncios = imports.eager_task_factory.as_ref().is_some_and(is_eager);
+            (asyncios || OWN_EAGER_FACTORY.get(py).is_some_and(is_eager)).then_some(true)
+        }
+    })
+}
+
+/// `oxio.eager_task_factory`, told by the Python half when it has made it.
+static OWN_EAGER_FACTORY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Says that a task factory makes tasks of ours that start eagerly, and nothing else.
+#[pyfunction]
+#[pyo3(name = "_know_eager_factory")]
+pub fn know_eager_factory(py: Python<'_>, factory: Py<PyAny>) -> Py<PyAny> {
+    OWN_EAGER_FACTORY.get_or_init(py, || factory).clone_ref(py)
+}
+
+/// `event_loop.create_task(coro)`.
+///
+/// # Errors
+/// `RuntimeError` when the loop is closed; `TypeError` when `coro` is not a coroutine.
+pub fn create_task<'py>(
+    event_loop: &Bound<'py, Loop>,
+    coro: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let state = event_loop.get();
+    if state.native(event_loop.py()).create_task && !state.is_debug(event_loop.py()) {
+        state.check_closed(event_loop.py())?;
+        if let Some(eager_start) = native_start(event_loop)? {
+            return new_task(event_loop, NewTask { coro, name: None, context: None, eager_start });
+        }
+    }
+    event_loop.call_method1(interned!(event_loop.py(), "create_task"), (coro,))
 }
 
 /// Makes a task the way a Python caller would: CPython's `__init__` may drive it.
@@ -118,7 +191,7 @@ fn init(
 ) -> PyResult<()> {
     let py = slf.py();
     let class = task_class(py)?;
-    let fresh = TaskView::of(slf, &class).is_some_and(|view| view.future().event_loop().is_none());
+    let fresh = TaskView::of(slf, class).is_some_and(|view| view.future().event_loop().is_none());
     let event_loop = match kwargs {
         Some(kwargs) => kwargs.get_item(interned!(py, "loop"))?,
         None => None,
@@ -134,8 +207,28 @@ fn init(
     // A wrong call, a foreign loop or debug mode: CPython's own code checks, reports and drives.
     let base_init = Imports::of(py)?.c_task.bind(py).getattr(interned!(py, "__init__"))?;
     let with_self: Vec<_> = std::iter::once(slf.clone()).chain(args.iter()).collect();
-    base_init.call(PyTuple::new(py, with_self)?, kwargs)?;
+    let kwargs = kwargs.map(known_to_cpython).transpose()?;
+    base_init.call(PyTuple::new(py, with_self)?, kwargs.as_ref())?;
     Ok(())
+}
+
+/// CPython 3.11 knows no `eager_start`: where its own code drives a task, the task starts with the next turn.
+fn known_to_cpython<'py>(kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    if cfg!(Py_3_12) || !kwargs.contains("eager_start")? {
+        return Ok(kwargs.clone());
+    }
+    let kwargs = kwargs.copy()?;
+    kwargs.del_item("eager_start")?;
+    Ok(kwargs)
+}
+
+/// `Task.get_context()`.
+#[cfg(not(Py_3_12))]
+fn get_context(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let class = task_class(py)?;
+    let context = TaskView::of(slf, class).and_then(TaskView::context);
+    Ok(context.map_or_else(|| py.None(), Bound::unbind))
 }
 
 /// The keywords of `Task(coro, *, loop, name, context, eager_start)`; `None` when there are others, so that
@@ -151,7 +244,7 @@ fn parse<'a, 'py>(
             "loop" => {}
             "name" => new.name = Some(value).filter(|name| !name.is_none()),
             "context" => new.context = Some(value).filter(|context| !context.is_none()),
-            "eager_start" if cfg!(Py_3_12) => new.eager_start = value.is_truthy()?,
+            "eager_start" => new.eager_start = value.is_truthy()?,
             _ => return Ok(None),
         }
     }
@@ -168,7 +261,7 @@ fn start<'py>(
 ) -> PyResult<()> {
     let py = event_loop.py();
     let class = task_class(py)?;
-    let Some(view) = TaskView::of(task, &class) else {
+    let Some(view) = TaskView::of(task, class) else {
         return Err(PyTypeError::new_err("oxio.Task.__init__() needs an oxio.Task"));
     };
     if !is_coroutine(new.coro)? {
@@ -208,17 +301,14 @@ fn next_name(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// Makes a task visible to `asyncio.all_tasks` and keeps it alive until it is done.
+#[cfg_attr(not(Py_3_14), expect(clippy::unnecessary_wraps, reason = "fails on 3.14"))]
 fn register<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyResult<()> {
     let py = event_loop.py();
-    match &Imports::of(py)?.tasks {
-        #[cfg(not(Py_3_14))]
-        TaskBook::Shared { scheduled, .. } => {
-            scheduled.bind(py).add(pyo3::types::PyWeakrefReference::new(view.object())?)?;
-        }
-        #[cfg(Py_3_14)]
-        TaskBook::PerThread { register, .. } => {
-            register.bind(py).call1((view.object(),))?;
-        }
+    // Up to 3.13 the loop's registry is shown in asyncio's book (`python/oxio/_task_book.py`).
+    #[cfg(Py_3_14)]
+    {
+        let TaskBook::PerThread { register, .. } = &Imports::of(py)?.tasks;
+        register.bind(py).call1((view.object(),))?;
     }
     let place = event_loop.get().pending.borrow(py).insert(view.object().clone().unbind());
     view.set_registered(Some(place));
@@ -226,21 +316,15 @@ fn register<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyRe
 }
 
 /// The opposite, once a task is done. A no-op for a task that is not registered.
-fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyResult<()> {
+fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) {
     let py = event_loop.py();
     if view.future().state() == State::Pending {
-        return Ok(());
+        return;
     }
     let Some(place) = view.registered() else {
-        return Ok(());
+        return;
     };
     view.set_registered(None);
     let kept = event_loop.get().pending.borrow(py).remove(place, view.object());
-    drop(kept);
-    #[cfg(not(Py_3_14))]
-    {
-        let TaskBook::Shared { scheduled, .. } = &Imports::of(py)?.tasks;
-        scheduled.bind(py).discard(pyo3::types::PyWeakrefReference::new(view.object())?)?;
-    }
-    Ok(())
+    drop(kept.map(|kept| kept.into_bound(py)));
 }

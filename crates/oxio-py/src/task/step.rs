@@ -10,8 +10,10 @@ use pyo3::types::PyDict;
 
 use super::current::enter_current;
 use super::{task_class, unregister};
-use crate::future::schedule_callbacks;
-use crate::future::{WAKEUP, view as future_view};
+use crate::awaitable::AwaitableView;
+#[cfg(Py_3_14)]
+use crate::future::view as future_view;
+use crate::future::{WAKEUP, plain as plain_future, schedule_callbacks};
 use crate::interop::call::{Sent, in_context, send_none, throw};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
@@ -47,11 +49,17 @@ pub fn wake<'py>(
     task: &Bound<'py, PyAny>,
     future: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
+    if let Some(awaitable) = AwaitableView::of(future) {
+        return if awaitable.is_cancelled() {
+            let error = awaitable.cancelled_error().into_value(future.py());
+            throw_into(event_loop, task, error.into_bound(future.py()).into_any())
+        } else {
+            step(event_loop, task)
+        };
+    }
     forget_awaited_by(future, task)?;
     let py = future.py();
-    let succeeded =
-        |view: &FutureView<'_, '_>| view.state() == State::Finished && !view.has_exception();
-    if is_plain_future(future)? && future_view(future)?.as_ref().is_some_and(succeeded) {
+    if plain_future(future).is_some_and(FutureView::has_succeeded) {
         return step(event_loop, task);
     }
     match future.call_method0(interned!(py, "result")) {
@@ -64,7 +72,7 @@ pub fn wake<'py>(
 pub fn task_wakeup(task: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = task.py();
     let class = task_class(py)?;
-    let event_loop = TaskView::of(task, &class).and_then(|view| view.future().event_loop());
+    let event_loop = TaskView::of(task, class).and_then(|view| view.future().event_loop());
     match event_loop.as_ref().and_then(|event_loop| event_loop.cast::<Loop>().ok()) {
         Some(event_loop) => wake(event_loop, task, future)?,
         None => {
@@ -81,7 +89,7 @@ fn advance<'py>(
 ) -> PyResult<()> {
     let py = event_loop.py();
     let class = task_class(py)?;
-    let Some(view) = TaskView::of(task, &class) else {
+    let Some(view) = TaskView::of(task, class) else {
         return Err(PyRuntimeError::new_err("uninitialized Task object"));
     };
     let error = if view.must_cancel() { Some(cancellation(view, error)?) } else { error };
@@ -108,7 +116,7 @@ fn advance<'py>(
         settle(event_loop, view, &context, sent)
     });
     state.stepping.set(py, false);
-    unregister(event_loop, view)?;
+    unregister(event_loop, view);
     handled
 }
 
@@ -239,13 +247,16 @@ fn suspend<'py>(
         event_loop.get().push(py, Runnable::Step { task: view.object().clone().unbind() });
         return Ok(());
     }
+    if let Some(awaitable) = AwaitableView::of(value)
+        && awaitable.park(event_loop, view.object())
+    {
+        return wait_for(view, value);
+    }
     if value.is(view.object()) {
         refuse(event_loop, view, format!("Task cannot await on itself: {}", repr(value)));
         return Ok(());
     }
-    if is_plain_future(value)?
-        && let Some(future) = future_view(value)?
-    {
+    if let Some(future) = plain_future(value) {
         if !future.belongs_to(event_loop.as_any()) {
             refuse(event_loop, view, different_loop(view, value));
             return Ok(());
@@ -353,7 +364,8 @@ fn new_wakeup<'py>(view: TaskView<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-fn add_done_callback<'py>(
+/// `future.add_done_callback(callback, context=context)`.
+pub fn add_done_callback<'py>(
     future: &Bound<'py, PyAny>,
     callback: &Bound<'py, PyAny>,
     context: &Bound<'py, PyAny>,
@@ -365,18 +377,6 @@ fn add_done_callback<'py>(
     Ok(())
 }
 
-/// Exactly a Future or Task of CPython's or ours: no subclass can have changed its methods.
-fn is_plain_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = object.py();
-    let imports = Imports::of(py)?;
-    let kind = object.get_type();
-    Ok(imports.layout.futures
-        && (kind.is(&crate::future::future_class(py)?)
-            || kind.is(&task_class(py)?)
-            || kind.is(&imports.c_future)
-            || kind.is(&imports.c_task)))
-}
-
 fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
     object.is_instance(&py.import("types")?.getattr("GeneratorType")?)
@@ -384,7 +384,7 @@ fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// 3.14 call graphs: `future` is awaited by `task`.
 #[cfg(Py_3_14)]
-fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     use crate::interop::imports::TaskBook;
     let py = future.py();
     let Some(view) = future_view(future)? else {
@@ -398,7 +398,7 @@ fn note_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResu
 }
 
 #[cfg(Py_3_14)]
-fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     use crate::interop::imports::TaskBook;
     let py = future.py();
     let Some(view) = future_view(future)? else {
@@ -413,12 +413,12 @@ fn forget_awaited_by(future: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyRe
 
 #[cfg(not(Py_3_14))]
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on 3.14")]
-fn note_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn note_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
 #[cfg(not(Py_3_14))]
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on 3.14")]
-fn forget_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn forget_awaited_by(_future: &Bound<'_, PyAny>, _task: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }

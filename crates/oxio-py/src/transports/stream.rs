@@ -29,7 +29,7 @@ use crate::interop::buffer::{new_bytes, with_writable};
 use crate::interop::call::copy_context;
 use crate::interop::cell::{GilCell, GilFlag};
 use crate::interop::imports::interned;
-use crate::protocol::{self, Receiver};
+use crate::protocol::{self, Receiver, Way};
 use crate::scheduler::{IoSource, Loop, Side, Watcher};
 
 /// Bytes of one read at most; asyncio's `max_size`.
@@ -189,24 +189,36 @@ impl StreamIo {
         {
             return Ok(());
         }
-        let (protocol, buffered) = match this.receiver.borrow(py).as_ref() {
-            Some(receiver) => (receiver.protocol.bind(py).clone(), receiver.buffered),
+        let (protocol, way) = match this.receiver.borrow(py).as_ref() {
+            Some(receiver) => (receiver.protocol.bind(py).clone(), receiver.way),
             None => return Ok(()),
         };
-        if buffered {
-            return this.read_into_buffer(&protocol);
-        }
+        let direct = match way {
+            Way::Buffer => return this.read_into_buffer(&protocol),
+            Way::Direct(direct) => Some(direct),
+            Way::Bytes => None,
+        };
         let received = match this.open_fd(py)? {
-            Ok(fd) => receive(py, fd),
-            Err(error) => Err(os_error(py, &error)),
+            Ok(fd) => receive(fd, |bytes| {
+                if let Some(direct) = direct
+                    && (direct.feed)(&protocol, bytes)?
+                {
+                    return Ok(());
+                }
+                protocol::data_received(&protocol, &new_bytes(py, bytes)?)
+            }),
+            Err(error) => Err(error),
         };
         match received {
-            Ok(None) => Ok(()),
-            Ok(Some(bytes)) if bytes.as_bytes().is_empty() => this.read_eof(py),
-            Ok(Some(bytes)) => protocol::data_received(&protocol, &bytes).or_else(|error| {
+            Ok(Received::Nothing | Received::Taken(Ok(()))) => Ok(()),
+            Ok(Received::End) => this.read_eof(py),
+            Ok(Received::Taken(Err(error))) => {
                 this.fatal_error(py, error, "Fatal error: protocol.data_received() call failed.")
-            }),
-            Err(error) => this.fatal_error(py, error, "Fatal read error on socket transport"),
+            }
+            Err(error) => {
+                let error = os_error(py, &error);
+                this.fatal_error(py, error, "Fatal read error on socket transport")
+            }
         }
     }
 
@@ -268,17 +280,33 @@ impl Attempt {
     }
 }
 
-/// Reads once from `fd`; empty bytes mean the end, `None` that there is nothing now.
-fn receive(py: Python<'_>, fd: RawFd) -> PyResult<Option<Bound<'_, PyBytes>>> {
+/// What a read has brought.
+enum Received<T> {
+    Nothing,
+    /// The peer has ended its half.
+    End,
+    /// Bytes, and what became of them.
+    Taken(T),
+}
+
+/// Reads once from `fd` and lends what has come to `take`, which may call Python.
+fn receive<T>(fd: RawFd, take: impl FnOnce(&[u8]) -> T) -> io::Result<Received<T>> {
     thread_local! {
-        /// One buffer for all connections of the thread's loops. Nothing in its scope below runs Python code.
-        static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
+        /// One buffer for all connections of the thread's loops. Whoever uses it takes it away, so that a loop that is
+        /// run inside `take` makes its own.
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    SCRATCH.with_borrow_mut(|scratch| match Attempt::of_read(socket::recv(fd, scratch)) {
-        Ok(Some(count)) => new_bytes(py, &scratch[..count]).map(Some),
-        Ok(None) => Ok(None),
-        Err(error) => Err(os_error(py, &error)),
-    })
+    let mut scratch = SCRATCH.take();
+    if scratch.is_empty() {
+        scratch = vec![0; READ_SIZE];
+    }
+    let received = Attempt::of_read(socket::recv(fd, &mut scratch)).map(|count| match count {
+        None => Received::Nothing,
+        Some(0) => Received::End,
+        Some(count) => Received::Taken(take(&scratch[..count])),
+    });
+    SCRATCH.replace(scratch);
+    received
 }
 
 fn not_empty(buffer: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
@@ -334,8 +362,9 @@ impl StreamIo {
     }
 
     /// Hand bytes to `protocol` from now on.
-    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>, buffered: bool) {
-        let replaced = self.receiver.borrow(py).replace(Receiver { protocol, buffered });
+    fn set_protocol(&self, protocol: &Bound<'_, PyAny>, buffered: bool) {
+        let receiver = Receiver::new(protocol, buffered);
+        let replaced = self.receiver.borrow(protocol.py()).replace(receiver);
         drop(replaced);
     }
 

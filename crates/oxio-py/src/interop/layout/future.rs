@@ -41,6 +41,7 @@ pub(super) struct FutureObject {
 /// From 3.13 the flags of Future and Task are bits of one byte; 3.14 put two bytes before it.
 #[cfg(Py_3_13)]
 pub(super) mod bits {
+    pub const LOG_TB: u8 = 1;
     pub const BLOCKING: u8 = 1 << 1;
     pub const MUST_CANCEL: u8 = 1 << 2;
     pub const LOG_DESTROY_PENDING: u8 = 1 << 3;
@@ -73,6 +74,36 @@ pub(super) struct FutureObject {
 /// Bytes of an instance of `_asyncio.Future`.
 pub const FUTURE_SIZE: usize = size_of::<FutureObject>();
 
+/// Whether a dying future or task has nothing to report: it is done, and its exception, if any, was looked at.
+///
+/// # Safety
+/// `object` has the memory of `_asyncio.Future`, of the verified layout.
+pub unsafe fn dies_quietly(object: *mut ffi::PyObject) -> bool {
+    let raw: *mut FutureObject = object.cast();
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(not(Py_3_13))]
+        let logs = (*raw).log_tb != 0;
+        #[cfg(Py_3_13)]
+        let logs = (*raw).flags & bits::LOG_TB != 0;
+        (*raw).state != 0 && !logs
+    }
+}
+
+/// The addresses of classes whose instances have the memory of `_asyncio.Future`. The classes are never freed.
+pub struct KnownClasses([usize; 4]);
+
+impl KnownClasses {
+    /// The classes are `_asyncio.Future`, subclasses of it, or of a layout that [`super::verify`] has confirmed.
+    pub fn new(classes: [&Bound<'_, PyAny>; 4]) -> Self {
+        Self(classes.map(|class| {
+            // Their address must stay theirs.
+            std::mem::forget(class.clone());
+            class.as_ptr() as usize
+        }))
+    }
+}
+
 /// A borrowed object that is known to have the memory of `_asyncio.Future`.
 #[derive(Clone, Copy)]
 pub struct FutureView<'a, 'py> {
@@ -84,6 +115,12 @@ impl<'a, 'py> FutureView<'a, 'py> {
     /// whose layout [`super::verify`] has confirmed.
     pub fn of(object: &'a Bound<'py, PyAny>, base: &Bound<'py, PyAny>) -> Option<Self> {
         is_instance_of_type(object, base).then_some(Self { object })
+    }
+
+    /// `None` when the class of `object` is none of `classes`.
+    pub fn of_any(object: &'a Bound<'py, PyAny>, classes: &KnownClasses) -> Option<Self> {
+        let class = object.get_type_ptr() as usize;
+        classes.0.contains(&class).then_some(Self { object })
     }
 
     fn raw(self) -> *mut FutureObject {
@@ -122,6 +159,17 @@ impl<'a, 'py> FutureView<'a, 'py> {
     pub fn has_exception(self) -> bool {
         // SAFETY: as in `event_loop`.
         unsafe { !(*self.raw()).exception.is_null() }
+    }
+
+    /// The result of a future that is finished without an exception.
+    pub fn result(self) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: as in `event_loop`.
+        unsafe { peek(self.object.py(), &raw const (*self.raw()).result) }
+    }
+
+    /// Finished, and not by an exception.
+    pub fn has_succeeded(self) -> bool {
+        self.state() == State::Finished && !self.has_exception()
     }
 
     /// Pending becomes finished with `result`. The callbacks are the caller's to schedule.
@@ -174,6 +222,20 @@ impl<'a, 'py> FutureView<'a, 'py> {
             drop(put(py, &raw mut (*raw).context0, context));
         }
         Ok(())
+    }
+
+    /// Removes `callback` when it is the only one. False when somebody else must look for it.
+    pub fn remove_only(self, callback: &Bound<'py, PyAny>) -> bool {
+        let py = self.object.py();
+        // SAFETY: as in `event_loop`; the context goes with its callback.
+        unsafe {
+            let raw = self.raw();
+            if (*raw).callback0 != callback.as_ptr() || !(*raw).callbacks.is_null() {
+                return false;
+            }
+            drop((take(py, &raw mut (*raw).callback0), take(py, &raw mut (*raw).context0)));
+        }
+        true
     }
 
     #[cfg(not(Py_3_13))]

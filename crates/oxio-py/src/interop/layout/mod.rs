@@ -24,7 +24,7 @@ use std::ptr;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-pub use future::{FUTURE_SIZE, FutureView, State};
+pub use future::{FUTURE_SIZE, FutureView, KnownClasses, State, dies_quietly};
 pub use handle::{
     HANDLE_SIZE, HANDLE_SLOTS, HandleView, TIMER_HANDLE_SIZE, TIMER_HANDLE_SLOTS, TimerHandleView,
     handle_is_cancelled, hide_from_collector, show_to_collector, visit_hidden_handle,

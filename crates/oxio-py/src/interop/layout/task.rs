@@ -118,6 +118,20 @@ impl<'a, 'py> TaskView<'a, 'py> {
         }
     }
 
+    /// For a task that nobody but its maker knows: no report when it is destroyed while pending.
+    pub fn log_no_destroy(self) {
+        // SAFETY: as in `fill`.
+        #[cfg(not(Py_3_13))]
+        unsafe {
+            (*self.raw()).log_destroy_pending = 0;
+        }
+        // SAFETY: as in `fill`.
+        #[cfg(Py_3_13)]
+        unsafe {
+            (*self.raw()).future.flags &= !bits::LOG_DESTROY_PENDING;
+        }
+    }
+
     pub fn coro(self) -> Option<Bound<'py, PyAny>> {
         // SAFETY: as in `fill`.
         unsafe { peek(self.py(), &raw const (*self.raw()).coro) }
@@ -167,6 +181,12 @@ impl<'a, 'py> TaskView<'a, 'py> {
         unsafe {
             (*self.raw()).future.flags &= !bits::MUST_CANCEL;
         }
+    }
+
+    /// `cancelling()`: how many cancellations were requested and not taken back.
+    pub fn cancelling(self) -> c_int {
+        // SAFETY: as in `fill`.
+        unsafe { (*self.raw()).num_cancels_requested }
     }
 
     fn extra(self) -> *mut TaskExtra {
