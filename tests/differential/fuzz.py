@@ -14,6 +14,7 @@ from backend import NAME
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.errors import FlakyFailure
 from judge import Different, compare, ways
 from programs import THEMES, programs
 
@@ -33,8 +34,12 @@ def main():
         theme, number = themes[rounds % len(themes)], random.SystemRandom().getrandbits(32)
         try:
             checked += check(theme, number)
-        except Different as error:
-            print(f"After {checked} programs, theme {' '.join(sorted(theme))!r}, seed {number}:\n{error}")
+        except (Different, FlakyFailure) as error:
+            print(f"\nIn programs {checked} to {checked + ROUND}, theme {' '.join(sorted(theme))!r}, seed {number}:")
+            if isinstance(error, FlakyFailure):
+                print("Once, and not again: perhaps something of an earlier program lived on, or memory decided.")
+                error = error.exceptions[0]
+            print(error)
             sys.exit(1)
         rounds += 1
         if sys.stdout.isatty():
