@@ -668,22 +668,15 @@ def start_in_group(me, group, body):
 
 
 def _keep_order(group):
-    """asyncio's TaskGroup has its tasks in a set, and so cancels them in an order of chance. Here it is that of creation."""
-    try:
-        group._tasks = OrderedSet()
-    except (AttributeError, TypeError):
-        pass
+    """asyncio's TaskGroup has its tasks in a set, and so cancels them in an order of chance. Here it is that of their names."""
+    group._tasks = NamedSet()
 
 
-class OrderedSet(dict):
-    def add(self, item):
-        self[item] = None
+class NamedSet(set):
+    """A set of tasks that gives them by the numbers of their names."""
 
-    def discard(self, item):
-        self.pop(item, None)
-
-    remove = dict.pop
-    __iter__ = dict.__iter__
+    def __iter__(self):
+        return iter(sorted(super().__iter__(), key=lambda task: int(task.get_name()[1:])))
 
 
 # Locks

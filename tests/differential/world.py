@@ -426,9 +426,12 @@ def run(program, names, loop_class, *, debug=False, clock=None):
         gc.collect(1 if sys.version_info < (3, 14) else 2)
         while caught:
             # Letting go of a warning lets go of what it is about, which may bring the next one.
-            warning = caught.pop()
-            reports.append(f"{warning.category.__name__}: {scrub(str(warning.message).splitlines()[0])}")
-            del warning
+            while caught:
+                warning = caught.pop()
+                reports.append(f"{warning.category.__name__}: {scrub(str(warning.message).splitlines()[0])}")
+                del warning
+            # What a warning kept alive in a cycle has outlived a collection, and must not be found in the next run.
+            gc.collect()
     return Outcome(trace, sorted(reports))
 
 
