@@ -11,7 +11,9 @@ from redis.exceptions import WatchError
 @contextlib.asynccontextmanager
 async def _client(redis_port, **options):
     # redis-py retries by itself; here an error must be seen.
-    client = redis.Redis(host="127.0.0.1", port=redis_port, decode_responses=True, **{"retry": None, **options})
+    client = redis.Redis(
+        host="127.0.0.1", port=redis_port, decode_responses=True, **{"retry": None, **options}
+    )
     try:
         await client.flushall()
         yield client
