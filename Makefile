@@ -3,12 +3,14 @@
 #   make run  [LOOP=asyncio] [ARGS="…"]    the example, on oxio or on stock asyncio
 #   make test [ARGS="…"]                   the tests; ARGS go to pytest
 #   make conformance [ARGS="…"]            CPython's own asyncio tests, on every interpreter found
+#   make fuzz [SECONDS=600]                random programs on oxio and on asyncio, until they differ
 #   make bench [ARGS="…"]                  oxio beside asyncio and uvloop, from a release build
 #
 # PYTHON=/path/to/python chooses the interpreter of .venv (3.11 or newer). It is remembered; the first time it is python3.
 
 LOOP ?= oxio
 ARGS ?=
+SECONDS ?= 600
 VENV := .venv/bin/python
 CRAWLER := examples/crawler/crawler.py
 
@@ -17,7 +19,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-rust test-python loom lint lint-format lint-rust lint-loadgen lint-layers lint-python
-.PHONY: stubs conformance bench wheel clean
+.PHONY: stubs conformance fuzz bench wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -72,6 +74,9 @@ stubs: setup  ## mypy on the package, and the .pyi files against the module they
 
 conformance: setup  ## CPython's own asyncio tests on oxio (ARGS="--python 3.12 --module test_tasks")
 	$(VENV) tools/conformance.py $(ARGS)
+
+fuzz: setup  ## random programs on oxio and on asyncio, until they differ (SECONDS=600 ARGS="--theme …")
+	$(VENV) tests/differential/fuzz.py --seconds $(SECONDS) $(ARGS)
 
 bench:  ## the benchmarks, from a release build
 	@tools/setup.sh bench

@@ -51,7 +51,7 @@ from oxio.streams import (
 )
 from oxio.subprocess import create_subprocess_exec, create_subprocess_shell
 from oxio.taskgroups import TaskGroup
-from oxio.tasks import Task, create_task, ensure_future, gather, sleep, wait, wait_for
+from oxio.tasks import Task, as_completed, create_task, ensure_future, gather, sleep, wait, wait_for
 from oxio.timeouts import Timeout, timeout, timeout_at
 
 SelectorEventLoop = EventLoop

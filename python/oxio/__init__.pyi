@@ -28,7 +28,6 @@ from asyncio import (
     ReadTransport,
     Runner,
     SendfileNotAvailableError,
-    Server,
     SubprocessProtocol,
     SubprocessTransport,
     Task,
@@ -69,7 +68,6 @@ from asyncio import (
     wait_for,
     wrap_future,
 )
-from asyncio import TaskGroup as TaskGroup  # public on 3.11 too, but not in its __all__
 from asyncio import base_events as base_events
 from asyncio import base_futures as base_futures
 from asyncio import base_subprocess as base_subprocess
@@ -83,12 +81,11 @@ from asyncio import protocols as protocols
 from asyncio import selector_events as selector_events
 from asyncio import sslproto as sslproto
 from asyncio import staggered as staggered
-from asyncio import taskgroups as taskgroups
 from asyncio import threads as threads
-from asyncio import timeouts as timeouts
 from asyncio import trsock as trsock
 from asyncio import unix_events as unix_events
 
+from oxio import concurrency as concurrency
 from oxio import eager as eager
 from oxio import events as events
 from oxio import exceptions as exceptions
@@ -97,12 +94,16 @@ from oxio import graph as graph
 from oxio import locks as locks
 from oxio import policies as policies
 from oxio import queues as queues
+from oxio import rate_limits as rate_limits
+from oxio import retries as retries
 from oxio import runners as runners
 from oxio import servers as servers
 from oxio import statistics as statistics
 from oxio import streams as streams
 from oxio import subprocess as subprocess
+from oxio import taskgroups as taskgroups
 from oxio import tasks as tasks
+from oxio import timeouts as timeouts
 from oxio import transports as transports
 from oxio._oxio import __version__ as __version__
 from oxio.concurrency import map_concurrent as map_concurrent
@@ -129,14 +130,15 @@ from oxio.locks import Lock as Lock
 from oxio.locks import Semaphore as Semaphore
 from oxio.policies import EventLoopPolicy as DefaultEventLoopPolicy
 from oxio.policies import EventLoopPolicy as EventLoopPolicy
+from oxio.queues import LifoQueue as LifoQueue
+from oxio.queues import PriorityQueue as PriorityQueue
+from oxio.queues import Queue as Queue
 from oxio.rate_limits import RateLimiter as RateLimiter
 from oxio.rate_limits import RateLimiterStatistics as RateLimiterStatistics
 from oxio.retries import RetryAttempt as RetryAttempt
 from oxio.retries import retry as retry
-from oxio.queues import LifoQueue as LifoQueue
-from oxio.queues import PriorityQueue as PriorityQueue
-from oxio.queues import Queue as Queue
 from oxio.runners import run as run
+from oxio.servers import Server as Server
 from oxio.streams import StreamReader as StreamReader
 from oxio.streams import StreamReaderProtocol as StreamReaderProtocol
 from oxio.streams import StreamWriter as StreamWriter
@@ -144,6 +146,7 @@ from oxio.streams import open_connection as open_connection
 from oxio.streams import open_unix_connection as open_unix_connection
 from oxio.streams import start_server as start_server
 from oxio.streams import start_unix_server as start_unix_server
+from oxio.taskgroups import TaskGroup as TaskGroup
 
 SelectorEventLoop = EventLoop
 

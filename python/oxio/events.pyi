@@ -1,4 +1,5 @@
-# The loop's native half (`_oxio.Loop`) is left out: its methods are asyncio's, and asyncio's types say it all.
+# The loop's native half (`_oxio.Loop`) is left out, but for what oxio's Python half uses: its methods are asyncio's, and
+# asyncio's types say it all.
 import asyncio
 import sys
 from asyncio.events import AbstractEventLoop as AbstractEventLoop
@@ -13,6 +14,7 @@ from asyncio.events import get_running_loop as get_running_loop
 from asyncio.events import set_event_loop as set_event_loop
 from asyncio.events import set_event_loop_policy as set_event_loop_policy
 from selectors import BaseSelector
+from typing import Any
 
 if sys.version_info < (3, 14):
     from asyncio.events import AbstractEventLoopPolicy as AbstractEventLoopPolicy
@@ -21,5 +23,6 @@ if sys.version_info < (3, 14):
 
 class EventLoop(asyncio.SelectorEventLoop):
     def __init__(self, selector: BaseSelector | None = None) -> None: ...
+    def _pending_tasks(self) -> list[asyncio.Task[Any]]: ...
 
 def new_event_loop() -> EventLoop: ...

@@ -238,7 +238,7 @@ def _follow(future: Any, found: dict[Future[Any], None], seen: set[int]) -> None
                 seen.add(id(reached))
                 if isinstance(reached, asyncio.TaskGroup):
                     found[reached._parent_task] = None  # type: ignore[attr-defined]
-                elif isinstance(reached, Future) and type(reached) is not Awaitable:
+                elif isinstance(reached, Future) and not isinstance(reached, Awaitable):
                     _follow(reached, found, seen)
                 else:
                     _follow_object(reached, future, found)

@@ -32,6 +32,7 @@ _NAMES: dict[str, object] = {
     "Queue": queues.Queue,
     "PriorityQueue": queues.PriorityQueue,
     "LifoQueue": queues.LifoQueue,
+    "as_completed": tasks.as_completed,
     "create_task": tasks.create_task,
     "ensure_future": tasks.ensure_future,
     "gather": tasks.gather,

@@ -5,7 +5,7 @@ from asyncio import queues as _queues
 from asyncio.queues import *
 
 from oxio import _oxio
-from oxio.exceptions import QueueShutDown
+from oxio.exceptions import QueueShutDown  # noqa: F401
 from oxio.statistics import QueueStatistics
 
 __all__ = list(dict.fromkeys((*_queues.__all__, "QueueShutDown")))

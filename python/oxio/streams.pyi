@@ -3,10 +3,12 @@ import asyncio
 import ssl
 import sys
 from asyncio.streams import FlowControlMixin as FlowControlMixin
-from collections.abc import Awaitable, Callable
+from asyncio.streams import _ReaduntilBuffer
+from collections.abc import Awaitable, Callable, Sequence
 from os import PathLike
 from typing import Any
 
+from oxio.servers import Server
 from oxio.statistics import StreamReaderStatistics
 
 __all__ = (
@@ -22,7 +24,7 @@ __all__ = (
 class StreamReader(asyncio.StreamReader):
     if sys.version_info < (3, 13):
         async def readuntil(
-            self, separator: bytes | bytearray | memoryview | tuple[bytes | bytearray | memoryview, ...] = b"\n"
+            self, separator: _ReaduntilBuffer | tuple[_ReaduntilBuffer, ...] = b"\n"
         ) -> bytes: ...
     def statistics(self) -> StreamReaderStatistics: ...
 
@@ -46,12 +48,12 @@ async def open_connection(
 ) -> tuple[StreamReader, StreamWriter]: ...
 async def start_server(
     client_connected_cb: Callable[[StreamReader, StreamWriter], Awaitable[None] | None],
-    host: str | list[str] | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | str | None = None,
     *,
     limit: int = 65536,
     **kwds: Any,
-) -> asyncio.Server: ...
+) -> Server: ...
 async def open_unix_connection(
     path: str | PathLike[str] | None = None, *, limit: int = 65536, **kwds: Any
 ) -> tuple[StreamReader, StreamWriter]: ...
@@ -61,4 +63,4 @@ async def start_unix_server(
     *,
     limit: int = 65536,
     **kwds: Any,
-) -> asyncio.Server: ...
+) -> Server: ...

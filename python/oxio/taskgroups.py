@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from asyncio import CancelledError
+from asyncio import CancelledError, Task
 from asyncio import taskgroups as _taskgroups
 from collections.abc import Generator
 from typing import Any
@@ -15,13 +15,14 @@ __all__ = ("TaskGroup",)
 
 class TaskGroup(_taskgroups.TaskGroup):
     __doc__ = _taskgroups.TaskGroup.__doc__
-    # What asyncio's methods keep, where native code finds it, and `_cancel_…` and `_done_callback` of oxio's own.
+    # What asyncio's methods keep, where native code finds it, and `_cancel_…` and `_done_…` of oxio's own.
     __slots__ = (
         "_aborting",
         "_base_error",
         "_cancel_called",
         "_cancel_on_enter",
         "_done_callback",
+        "_done_context",
         "_entered",
         "_errors",
         "_exiting",
@@ -31,6 +32,12 @@ class TaskGroup(_taskgroups.TaskGroup):
         "_parent_task",
         "_tasks",
     )
+    # Those of them that are used here and that typeshed does not tell of.
+    _aborting: bool
+    _entered: bool
+    _exiting: bool
+    _parent_cancel_requested: bool
+    _parent_task: Task[Any] | None
 
     if not hasattr(_taskgroups.TaskGroup, "cancel"):
 
@@ -43,7 +50,7 @@ class TaskGroup(_taskgroups.TaskGroup):
                 self._cancel_on_enter = True
             elif not self._aborting and not (self._exiting and not self._tasks):
                 self._cancel_called = True
-                self._abort()
+                self._abort()  # type: ignore[attr-defined]
                 if self._parent_task is not None and not self._parent_cancel_requested:
                     self._parent_cancel_requested = True
                     self._parent_task.cancel()

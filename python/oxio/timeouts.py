@@ -9,13 +9,13 @@ __all__ = ("Timeout", "timeout", "timeout_at")
 
 
 @_adopt_timeout
-class Timeout(_timeouts.Timeout):  # type: ignore[misc]  # asyncio's is final up to 3.13
+class Timeout(_timeouts.Timeout):
     __doc__ = _timeouts.Timeout.__doc__
     # What asyncio's methods keep, where native code finds it.
     __slots__ = ("_cancelling", "_state", "_task", "_timeout_handler", "_when")
 
 
-class _Expiring(_timeouts.Timeout):  # type: ignore[misc]
+class _Expiring(_timeouts.Timeout):
     """A block that was entered elsewhere, and whose time has run out."""
 
     def __init__(self, task: Any, cancelling: int) -> None:

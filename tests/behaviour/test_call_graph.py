@@ -187,6 +187,28 @@ def test_the_stack_of_a_waiting_task_begins_where_it_waits(run, loop_module):
     run(main())
 
 
+def test_the_stack_goes_on_behind_wait_for(run, loop_module):
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+
+        async def inner():
+            await future
+
+        async def outer():
+            await loop_module.wait_for(inner(), 60)
+
+        task = asyncio.create_task(outer())
+        await let_all_wait()
+        found = names(loop_module.capture_call_graph(task))
+        # On 3.11 it waits for a task of its own.
+        assert found == (["inner", "wait_for", "outer"] if features.WAIT_FOR_IS_A_TIMEOUT else ["wait_for", "outer"])
+        assert "in async wait_for()" in loop_module.format_call_graph(task)
+        future.set_result(None)
+        await task
+
+    run(main())
+
+
 def test_the_stack_of_the_current_task_begins_at_the_caller(run, loop_module):
     capture = loop_module.capture_call_graph
 

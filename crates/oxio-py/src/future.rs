@@ -100,7 +100,8 @@ pub struct NativeCallback {
 pub static NATIVE_CALLBACKS: [std::sync::OnceLock<NativeCallback>; 4] =
     [const { std::sync::OnceLock::new() }; 4];
 
-fn set_result(slf: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+/// `future.set_result(result)`, for a future of CPython's or ours.
+pub fn set_result(slf: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let imports = Imports::of(py)?;
     // A task that somebody finishes by force has more to undo: CPython's own code does.
@@ -165,9 +166,7 @@ fn schedule_callback<'py>(
 }
 
 /// The object and the function behind `callback`, when it is a [`NativeCallback`].
-pub fn native_callback<'py>(
-    callback: &Bound<'py, PyAny>,
-) -> Option<(Bound<'py, PyAny>, DoneCall)> {
+pub fn native_callback<'py>(callback: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, DoneCall)> {
     NATIVE_CALLBACKS.iter().filter_map(std::sync::OnceLock::get).find_map(|native| {
         let object = bound_self(&native.method, callback)?;
         Some((object, native.call))

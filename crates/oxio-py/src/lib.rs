@@ -33,6 +33,7 @@ fn _oxio(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Handle", handle::handle_class(py)?)?;
     module.add("TimerHandle", handle::timer_handle_class(py)?)?;
     module.add_class::<combinators::Gathering>()?;
+    module.add_function(wrap_pyfunction!(combinators::adopt_gathering_future, module)?)?;
     module.add("Awaitable", awaitable::awaitable_class(py)?)?;
     module.add_function(wrap_pyfunction!(task::know_eager_factory, module)?)?;
     timeouts::add_to(module)?;

@@ -21,22 +21,23 @@ use crate::awaitable::{
 use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain};
 use crate::interop::call::copy_context;
 use crate::interop::imports::{Imports, interned};
-use crate::interop::layout::{FutureView, State, TaskView};
+use crate::interop::layout::{FutureView, State};
 use crate::interop::rawtype::{bind_callback, method_onearg};
 use crate::interop::slots::{SlotClass, SlotView};
 use crate::scheduler::{Loop, Runnable, running_native_loop};
 use crate::task::{
     NewTask, add_done_callback, current_task, forget_awaited_by, native_start, new_task,
-    note_awaited_by, task_class,
+    note_awaited_by,
 };
 
-/// The attributes of `asyncio.TaskGroup`, and three of oxio's own, sorted.
-const NAMES: [&str; 13] = [
+/// The attributes of `asyncio.TaskGroup`, and four of oxio's own, sorted.
+const NAMES: [&str; 14] = [
     "_aborting",
     "_base_error",
     "_cancel_called",
     "_cancel_on_enter",
     "_done_callback",
+    "_done_context",
     "_entered",
     "_errors",
     "_exiting",
@@ -52,14 +53,16 @@ const CANCEL_CALLED: usize = 2;
 const CANCEL_ON_ENTER: usize = 3;
 /// What the tasks have as done callback, shared by all; not set, or None, when there is none.
 const DONE_CALLBACK: usize = 4;
-const ENTERED: usize = 5;
-const ERRORS: usize = 6;
-const EXITING: usize = 7;
-const LOOP: usize = 8;
-const ON_COMPLETED: usize = 9;
-const PARENT_CANCEL_REQUESTED: usize = 10;
-const PARENT_TASK: usize = 11;
-const TASKS: usize = 12;
+/// The context that it would run in if it looked at one: a copy of the first task's maker's.
+const DONE_CONTEXT: usize = 5;
+const ENTERED: usize = 6;
+const ERRORS: usize = 7;
+const EXITING: usize = 8;
+const LOOP: usize = 9;
+const ON_COMPLETED: usize = 10;
+const PARENT_CANCEL_REQUESTED: usize = 11;
+const PARENT_TASK: usize = 12;
+const TASKS: usize = 13;
 
 /// Source: CPython `taskgroups.TaskGroup.__aenter__`.
 static ENTER: Operation =
@@ -102,7 +105,6 @@ struct TaskGroups {
     slots: Option<SlotClass>,
     enter: Py<PyAny>,
     exit: Py<PyAny>,
-    create_task: Py<PyAny>,
     on_task_done: Py<PyAny>,
     version: Version,
     /// Functions of `oxio.taskgroups`.
@@ -153,7 +155,6 @@ fn adopt_task_group<'py>(
         },
         enter: enter.unbind(),
         exit: exit.unbind(),
-        create_task: create.unbind(),
         on_task_done: done.unbind(),
         rest_of_exit,
         leave_cancelled,
@@ -183,10 +184,22 @@ fn enter<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<S
         Resumed::Value(_itself) => known.view(&owner),
         Resumed::Error(error) => return Err(error),
     };
-    if group.is_some_and(|group| group.is_true(CANCEL_ON_ENTER)) && !has_own_cancel(py)? {
+    let is_cancelled = match group {
+        Some(group) => group.is_true(CANCEL_ON_ENTER),
+        None => is_set(&owner, interned!(py, "_cancel_on_enter"))?,
+    };
+    if is_cancelled && !has_own_cancel(py)? {
         owner.call_method0(interned!(py, "cancel"))?;
     }
     Ok(Step::Return(owner))
+}
+
+/// An attribute of a group of a subclass, false when it was never set.
+fn is_set(group: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    match group.getattr_opt(name)? {
+        Some(value) => value.is_truthy(),
+        None => Ok(false),
+    }
 }
 
 /// Whether the running version's groups can be cancelled, and look themselves whether they were.
@@ -263,10 +276,9 @@ fn exit_with_trouble<'py>(
     let state = view.state();
     state.number.set(py, HANDED_OVER);
     if let Some(group) = known.view(owner) {
-        drop(group.set(DONE_CALLBACK, py.None().into_bound(py)));
+        forget_callback(group);
     }
-    let was_cancelled = owner.getattr_opt(interned!(py, "_cancel_called"))?;
-    if was_cancelled.is_some_and(|called| matches!(called.is_truthy(), Ok(true))) {
+    if is_set(owner, interned!(py, "_cancel_called"))? {
         let args = (owner, state.second.get(py), py.None());
         return Ok(Step::Delegate(known.leave_cancelled.bind(py).call1(args)?));
     }
@@ -304,7 +316,7 @@ fn wait_or_finish<'py>(
         return Ok(Step::Delegate(known.rest_of_exit.bind(py).call1((owner, py.None()))?));
     }
     let none = py.None().into_bound(py);
-    drop(group.set(DONE_CALLBACK, none.clone()));
+    forget_callback(group);
     if known.version.forgets {
         drop((group.set(PARENT_TASK, none.clone()), group.set(ERRORS, none.clone())));
     }
@@ -369,13 +381,12 @@ fn create_natively<'py>(
             _ => return Ok(None),
         }
     }
-    let has_own_context = new.context.is_none();
     let later_name = if known.version.names_at_creation { None } else { new.name.take() };
     let task = new_task(event_loop, new)?;
     if let Some(name) = later_name {
         task.call_method1(interned!(py, "set_name"), (name,))?;
     }
-    add(known, event_loop, (owner, group), &task, has_own_context)?;
+    add(known, event_loop, (owner, group), &task)?;
     Ok(Some(task))
 }
 
@@ -385,7 +396,6 @@ fn add<'py>(
     event_loop: &Bound<'py, Loop>,
     (owner, group): (&Bound<'py, PyAny>, SlotView<'_, 'py>),
     task: &Bound<'py, PyAny>,
-    has_own_context: bool,
 ) -> PyResult<()> {
     let py = task.py();
     if cfg!(Py_3_14)
@@ -407,33 +417,37 @@ fn add<'py>(
         event_loop.get().push(py, Runnable::Done { object, future, call: task_done });
         return Ok(());
     }
-    let callback = done_callback(owner, group)?;
-    // The callback looks at no context; a task's own is as good as a copy of what it was copied from.
-    let context = TaskView::of(task, task_class(py)?).and_then(TaskView::context);
-    let context = match context.filter(|_| has_own_context) {
-        Some(context) => context,
-        None => copy_context(py)?,
-    };
-    match view.map(|view| view.try_set_first_callback(callback, context)) {
+    let (callback, context) = done_callback(owner, group)?;
+    match view.map(|view| view.try_set_first_callback(callback.clone(), context.clone())) {
         Some(Ok(())) => Ok(()),
-        Some(Err((callback, context))) => add_done_callback(task, &callback, &context),
-        None => add_done_callback(task, &done_callback(owner, group)?, &copy_context(py)?),
+        _ => add_done_callback(task, &callback, &context),
     }
 }
 
+/// The callback refers to the group: together they would live until the collector looks.
+fn forget_callback(group: SlotView<'_, '_>) {
+    let none = group.object().py().None().into_bound(group.object().py());
+    drop((group.set(DONE_CALLBACK, none.clone()), group.set(DONE_CONTEXT, none)));
+}
+
+/// What is called when a task is done, and its context.
 fn done_callback<'py>(
     owner: &Bound<'py, PyAny>,
     group: SlotView<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    if let Some(callback) = group.get(DONE_CALLBACK).filter(|callback| !callback.is_none()) {
-        return Ok(callback);
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let kept = group.get(DONE_CALLBACK).filter(|callback| !callback.is_none());
+    if let (Some(callback), Some(context)) = (kept, group.get(DONE_CONTEXT)) {
+        return Ok((callback, context));
     }
     let Some(native) = DONE.get() else {
         return Err(PyRuntimeError::new_err("oxio is not initialised"));
     };
     let callback = bind_callback(&native.method, owner)?;
-    drop(group.set(DONE_CALLBACK, callback.clone()));
-    Ok(callback)
+    let context = copy_context(owner.py())?;
+    let old =
+        (group.set(DONE_CALLBACK, callback.clone()), group.set(DONE_CONTEXT, context.clone()));
+    drop(old);
+    Ok((callback, context))
 }
 
 /// `group._on_task_done(task)`, for tasks that asyncio's own `create_task` has made.

@@ -182,6 +182,10 @@ impl Parameters {
 }
 
 /// A function of asyncio's that is not `async def`, in Rust.
+#[expect(
+    clippy::type_complexity,
+    reason = "the signature of Callable::call, as a function pointer"
+)]
 pub struct PlainFunction(
     /// Takes the template, the arguments, and the names of the last of them.
     pub  for<'py> fn(

@@ -36,7 +36,7 @@ use function::code_of;
 
 use crate::interop::call::{Sent, send_none, throw};
 use crate::interop::cell::{GilFlag, GilSlot};
-use crate::interop::imports::interned;
+use crate::interop::imports::{Imports, interned};
 use crate::interop::instance::{Held, InstanceClass, held, make_class};
 use crate::interop::rawtype::{method_anyargs, method_noargs, method_onearg};
 
@@ -412,12 +412,16 @@ impl Held for Awaitable {
         match name {
             "__qualname__" => text(self.operation.name),
             "__name__" => text(self.operation.name.rsplit('.').next()?),
+            // Call graphs follow it through what has delegated to something else.
+            "cr_await" => Some(Ok(self.inner.get(py).unwrap_or_else(|| py.None().into_bound(py)))),
             "cr_origin" => Some(Ok(py.None().into_bound(py))),
             "cr_running" => flag(py, self.phase.get(py) == Phase::Running),
             "cr_suspended" => flag(py, self.phase.get(py) == Phase::Suspended),
             "cr_code" => Some(code_of(py, self.operation)),
             "cr_frame" if self.phase.get(py) == Phase::Closed => Some(Ok(py.None().into_bound(py))),
-            "cr_frame" => Some(code_of(py, self.operation).and_then(stand_in_frame)),
+            "cr_frame" => {
+                Some(code_of(py, self.operation).and_then(|code| stand_in_frame(slf, code)))
+            }
             // The interpreter asks the type; a program that asks gets something iterable, as from a coroutine.
             "__await__" => Some(
                 Bound::new(py, AwaitIterator::of(slf))
@@ -446,16 +450,24 @@ fn flag(py: Python<'_>, flag: bool) -> Option<PyResult<Bound<'_, PyAny>>> {
 }
 
 /// What `inspect`, `Task.get_stack()` and debuggers may read of a frame: asyncio's function of that name.
-fn stand_in_frame(code: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+fn stand_in_frame<'py>(
+    slf: &Bound<'py, PyAny>,
+    code: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = code.py();
+    if code.is_none() {
+        // An awaitable of our own making, without a function behind it.
+        return Ok(code);
+    }
     let fields = PyDict::new(py);
+    fields.set_item("f_generator", slf)?;
     fields.set_item("f_lineno", code.getattr("co_firstlineno")?)?;
     fields.set_item("f_code", code)?;
     fields.set_item("f_back", py.None())?;
     for name in ["f_globals", "f_locals", "f_builtins"] {
         fields.set_item(name, PyDict::new(py))?;
     }
-    py.import("types")?.getattr("SimpleNamespace")?.call((), Some(&fields))
+    Imports::of(py)?.simple_namespace.bind(py).call((), Some(&fields))
 }
 
 /// What `awaitable.__await__()` returns: iterable, as the standard library's is.
@@ -575,7 +587,9 @@ fn close(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         Phase::Closed => return Ok(py.None()),
         Phase::Running | Phase::Suspended => {}
     }
-    match view.advance(Some(PyGeneratorExit::new_err(()))) {
+    // Made at once: PyO3 makes a lazy error through a new attachment, and at the interpreter's end there is none.
+    let exit = py.get_type::<PyGeneratorExit>().call0()?;
+    match view.advance(Some(PyErr::from_value(exit))) {
         Sent::Yielded(_) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
         Sent::Returned(_) => Ok(py.None()),
         Sent::Raised(error)

@@ -7,7 +7,7 @@ use pyo3::types::PyFloat;
 use super::{Awaitable, AwaitableView, Wait};
 use crate::interop::imports::interned;
 use crate::interop::instance::look_at;
-use crate::scheduler::{Loop, NativeTimer, Timer, running_loop};
+use crate::scheduler::{Loop, NativeTimer, Timer, running_loop, running_native_loop};
 
 static WAKE: NativeTimer = NativeTimer {
     is_cancelled: |object| {
@@ -62,17 +62,12 @@ pub fn cancel_alarm(
     handle: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
     let py = view.py();
-    match handle {
-        Some(handle) => {
-            handle.call_method0(interned!(py, "cancel"))?;
-        }
-        None => {
-            let running = running_loop(py)?;
-            if let Ok(event_loop) = running.cast::<Loop>() {
-                let removed = event_loop.get().timers.borrow(py).note_cancelled();
-                drop(removed);
-            }
-        }
+    if let Some(handle) = handle {
+        handle.call_method0(interned!(py, "cancel"))?;
+    } else if let Some(event_loop) = running_native_loop(py) {
+        // The entry itself sees that nobody waits; it is only counted. With no loop running there is nothing to count.
+        let removed = event_loop.get().timers.borrow(py).note_cancelled();
+        drop(removed);
     }
     Ok(())
 }

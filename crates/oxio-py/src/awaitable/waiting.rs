@@ -103,8 +103,12 @@ impl<'py> AwaitableView<'_, 'py> {
         }
         if let Some(callbacks) = state.callbacks.take(py) {
             for entry in callbacks.cast::<PyList>()?.iter() {
-                let (callback, context, event_loop) = entry.extract()?;
-                self.schedule(callback, context, event_loop)?;
+                let (callback, context, event_loop): (
+                    Bound<'_, PyAny>,
+                    Bound<'_, PyAny>,
+                    Bound<'_, PyAny>,
+                ) = entry.extract()?;
+                self.schedule(&callback, &context, &event_loop)?;
             }
         }
         Ok(true)
@@ -118,9 +122,9 @@ impl<'py> AwaitableView<'_, 'py> {
     /// Calls a foreign task's callback in the next turn.
     fn schedule(
         self,
-        callback: Bound<'py, PyAny>,
-        context: Bound<'py, PyAny>,
-        event_loop: Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        event_loop: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
         let py = self.py();
         let kwargs = PyDict::new(py);
@@ -211,7 +215,7 @@ pub(super) fn add_done_callback(
     // The task that waits runs now; it may be woken or cancelled while no loop runs.
     let event_loop = running_loop(py)?;
     if view.state().wait.get(py) != Wait::Pending {
-        view.schedule(callback, context, event_loop)?;
+        view.schedule(&callback, &context, &event_loop)?;
         return Ok(py.None());
     }
     let callbacks = match view.state().callbacks.get(py) {

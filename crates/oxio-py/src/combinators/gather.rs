@@ -9,24 +9,24 @@
 
 use std::sync::OnceLock;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyList, PyTuple, PyType};
 
-use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain, view as future_view};
+use super::children::{is_cancelled, is_done, watch};
+use super::stock::stock;
+use crate::awaitable::{PlainFunction, call_template};
+use crate::future::{NATIVE_CALLBACKS, NativeCallback, plain, set_result, view as future_view};
 use crate::interop::call::{copy_context, is_native_coroutine};
 use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FutureView, State, TaskView};
 use crate::interop::rawtype::{bind_builtin, method_onearg};
+use crate::interop::slots::SlotClass;
 use crate::scheduler::{Loop, running_native_loop};
 use crate::task::{create_task, forget_awaited_by, note_awaited_by, task_class};
-
-use super::children::{is_cancelled, is_done, watch};
-use super::stock::stock;
-use crate::awaitable::{PlainFunction, call_template};
 
 /// One call of `gather`, shared by the callbacks of its children.
 #[pyclass(frozen, module = "oxio._oxio", name = "Gathering")]
@@ -77,6 +77,7 @@ pub static GATHER: PlainFunction = PlainFunction(|template, args, keywords| {
 });
 
 /// The children, and `return_exceptions`; `None` when there are other keywords.
+#[expect(clippy::type_complexity, reason = "a slice and a flag")]
 fn split<'a, 'py>(
     args: &'a [Bound<'py, PyAny>],
     keywords: Option<&Bound<'py, PyTuple>>,
@@ -102,13 +103,11 @@ fn is_for<'py>(event_loop: &Bound<'py, Loop>, children: &[Bound<'py, PyAny>]) ->
     if is_native_coroutine(first) {
         return Ok(true);
     }
-    match future_view(first)? {
-        Some(view) => Ok(view.belongs_to(event_loop.as_any())),
-        None => {
-            let py = event_loop.py();
-            Ok(!stock(py)?.isfuture.bind(py).call1((first,))?.is_truthy()?)
-        }
+    if let Some(view) = future_view(first)? {
+        return Ok(view.belongs_to(event_loop.as_any()));
     }
+    let py = event_loop.py();
+    Ok(!stock(py)?.isfuture.bind(py).call1((first,))?.is_truthy()?)
 }
 
 fn gather_here<'py>(
@@ -134,11 +133,7 @@ fn gather_here<'py>(
         drop(state.get().caller.set(caller.bind(py).clone()));
     }
     let (children, done) = start_children(event_loop, &state, arguments)?;
-    let outer = {
-        let kwargs = PyDict::new(py);
-        kwargs.set_item(interned!(py, "loop"), event_loop)?;
-        gathering_future(py)?.call((&children,), Some(&kwargs))?
-    };
+    let outer = new_outer(event_loop, &children)?;
     drop(state.get().children.set(children.into_any()));
     drop(state.get().outer.set(outer.clone()));
     for child in done {
@@ -266,12 +261,12 @@ fn child_done(slf: &Bound<'_, PyAny>, child: &Bound<'_, PyAny>) -> PyResult<Py<P
         && let Some(children) = state.children.get(py)
     {
         let results = results_of(children.cast::<PyList>()?)?;
-        if outer.getattr(interned!(py, "_cancel_requested"))?.is_truthy()? {
+        if is_cancel_requested(&outer)? {
             // A cancelled gather is cancelled, whatever `return_exceptions` says.
             let error = last_cancelled(children.cast::<PyList>()?)?;
             outer.call_method1(interned!(py, "set_exception"), (error,))?;
         } else {
-            outer.call_method1(interned!(py, "set_result"), (results,))?;
+            set_result(&outer, results.as_any())?;
         }
     }
     Ok(py.None())
@@ -330,11 +325,60 @@ fn last_cancelled<'py>(children: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyA
     last.call_method0(interned!(children.py(), "_make_cancelled_error"))
 }
 
-/// The class of what gather returns; `oxio.tasks` is imported long before the first call.
-fn gathering_future(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class = CLASS.get_or_try_init(py, || {
-        PyResult::Ok(py.import("oxio.tasks")?.getattr("_GatheringFuture")?.unbind())
-    })?;
-    Ok(class.bind(py))
+/// The class of what gather returns, and its slots.
+struct GatheringFuture {
+    class: Py<PyType>,
+    /// `None` when they are not where they are expected: then its `__init__` makes it.
+    slots: Option<SlotClass>,
+}
+
+/// The slots of `_GatheringFuture`, sorted.
+const NAMES: [&str; 2] = ["_cancel_requested", "_children"];
+const CANCEL_REQUESTED: usize = 0;
+const CHILDREN: usize = 1;
+
+static GATHERING_FUTURE: PyOnceLock<GatheringFuture> = PyOnceLock::new();
+
+fn gathering_future(py: Python<'_>) -> PyResult<&'static GatheringFuture> {
+    GATHERING_FUTURE.get(py).ok_or_else(|| PyRuntimeError::new_err("oxio.tasks is not imported"))
+}
+
+/// Says that gather returns instances of this class, which `oxio.tasks` defines.
+#[pyfunction]
+#[pyo3(name = "_adopt_gathering_future")]
+pub fn adopt_gathering_future(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
+    let slots = SlotClass::of(&class, &NAMES)?;
+    // A module that is imported a second time in this process defines another class, which is not used.
+    let _ =
+        GATHERING_FUTURE.set(class.py(), GatheringFuture { class: class.clone().unbind(), slots });
+    Ok(class)
+}
+
+/// `_GatheringFuture(children, loop=event_loop)`.
+fn new_outer<'py>(
+    event_loop: &Bound<'py, Loop>,
+    children: &Bound<'py, PyList>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = event_loop.py();
+    let known = gathering_future(py)?;
+    if let Some(slots) = &known.slots {
+        let outer = slots.new_instance(py)?;
+        if let (Some(fields), Some(future)) = (slots.view(&outer), future_view(&outer)?) {
+            drop(fields.set(CANCEL_REQUESTED, PyBool::new(py, false).to_owned().into_any()));
+            drop(fields.set(CHILDREN, children.clone().into_any()));
+            future.set_event_loop(event_loop.clone().into_any());
+            return Ok(outer);
+        }
+    }
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(interned!(py, "loop"), event_loop)?;
+    known.class.bind(py).call((children,), Some(&kwargs))
+}
+
+fn is_cancel_requested(outer: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = outer.py();
+    match gathering_future(py)?.slots.as_ref().and_then(|slots| slots.view(outer)) {
+        Some(fields) => Ok(fields.is_true(CANCEL_REQUESTED)),
+        None => outer.getattr(interned!(py, "_cancel_requested"))?.is_truthy(),
+    }
 }

@@ -4,6 +4,7 @@
 //!
 //! Thread: the loop's.
 
+mod as_completed;
 mod children;
 mod gather;
 mod sleep;
@@ -14,7 +15,7 @@ mod wait_for;
 
 use pyo3::prelude::*;
 
-pub use gather::Gathering;
+pub use gather::{Gathering, adopt_gathering_future};
 
 use crate::awaitable::{coroutine_function, plain_function};
 
@@ -29,7 +30,9 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     let wait_for = wait_for::function(&asyncio_tasks.getattr("wait_for")?)?;
     module.add("wait_for", wait_for)?;
+    as_completed::remember_templates(&asyncio_tasks.getattr("as_completed")?);
     for (name, function) in [
+        ("as_completed", &as_completed::AS_COMPLETED),
         ("gather", &gather::GATHER),
         ("create_task", &tasks::CREATE_TASK),
         ("ensure_future", &tasks::ENSURE_FUTURE),

@@ -25,6 +25,8 @@ pub struct Imports {
     pub thread_safe_handle: Option<Py<PyAny>>,
     pub iscoroutine: Py<PyAny>,
     pub get_running_loop: Py<PyAny>,
+    /// `types.SimpleNamespace`.
+    pub simple_namespace: Py<PyAny>,
     pub cancelled_error: Py<PyAny>,
     pub invalid_state_error: Py<PyAny>,
     /// `_asyncio.Future.set_result` and friends, unbound: the way to finish a task the way CPython does.
@@ -117,6 +119,7 @@ impl Imports {
         Ok(Self {
             thread_safe_handle: events.getattr("_ThreadSafeHandle").ok().map(Bound::unbind),
             iscoroutine: py.import("asyncio.coroutines")?.getattr("iscoroutine")?.unbind(),
+            simple_namespace: py.import("types")?.getattr("SimpleNamespace")?.unbind(),
             get_running_loop: native.getattr("get_running_loop")?.unbind(),
             cancelled_error: exceptions.getattr("CancelledError")?.unbind(),
             invalid_state_error: exceptions.getattr("InvalidStateError")?.unbind(),

@@ -10,14 +10,16 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::attributes::set_attribute_plainly;
 use super::call::Sent;
 use super::cell::{GilCell, GilSlot};
 use super::rawtype::{Method, guarded, new_reference};
@@ -199,11 +201,17 @@ unsafe extern "C" fn clear<T: Held>(slf: *mut ffi::PyObject) -> c_int {
 unsafe extern "C" fn finalize<T: Held>(slf: *mut ffi::PyObject) {
     // SAFETY: called once, attached, with a live instance; an exception that is set is put aside.
     unsafe {
+        // At its very end the interpreter collects what is left, and there is no warning and nothing to give back to.
+        if ffi::Py_IsInitialized() == 0 {
+            return;
+        }
         let py = Python::assume_attached();
         let held = held_of::<T>(slf);
         if held.has_last_words(py) {
             let raised = PyErr::take(py);
-            held.say_last_words(&Bound::from_borrowed_ptr(py, slf));
+            let slf = Bound::from_borrowed_ptr(py, slf);
+            // The panic's own message is all that can be said: a finaliser has no caller.
+            let _ = catch_unwind(AssertUnwindSafe(|| held.say_last_words(&slf)));
             if let Some(raised) = raised {
                 raised.restore(py);
             }
@@ -266,6 +274,15 @@ unsafe fn borrowed<'a, 'py>(
     unsafe { &*ptr::from_ref(object).cast::<Bound<'py, PyAny>>() }
 }
 
+/// A panic must not leave a function that C calls: it becomes an exception of the coroutine.
+fn without_panic<'py>(send: impl FnOnce() -> Sent<'py>) -> Sent<'py> {
+    catch_unwind(AssertUnwindSafe(send)).unwrap_or_else(|_panic| {
+        Sent::Raised(PyRuntimeError::new_err(
+            "oxio: internal panic; please report it with the message above",
+        ))
+    })
+}
+
 /// `tp_iternext`: what `await` calls from 3.12 on. NULL without an exception means that None is returned.
 unsafe extern "C" fn next<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the interpreter passes a live instance, attached, and holds a reference to it for the call.
@@ -273,7 +290,7 @@ unsafe extern "C" fn next<T: Held>(slf: *mut ffi::PyObject) -> *mut ffi::PyObjec
         let py = Python::assume_attached();
         (py, borrowed(py, &slf), held_of::<T>(slf))
     };
-    match held.send(slf, &py.None().into_bound(py)) {
+    match without_panic(|| held.send(slf, &py.None().into_bound(py))) {
         Sent::Yielded(value) => value.into_ptr(),
         Sent::Returned(value) => {
             return_value(value);
@@ -295,7 +312,8 @@ unsafe extern "C" fn send<T: Held>(
     // SAFETY: the interpreter passes live objects and a place for the result, attached.
     unsafe {
         let py = Python::assume_attached();
-        match held_of::<T>(slf).send(borrowed(py, &slf), borrowed(py, &value)) {
+        let held = held_of::<T>(slf);
+        match without_panic(|| held.send(borrowed(py, &slf), borrowed(py, &value))) {
             Sent::Yielded(value) => {
                 *result = value.into_ptr();
                 ffi::PySendResult::PYGEN_NEXT
@@ -326,13 +344,13 @@ unsafe extern "C" fn getattro<T: Held>(
         // SAFETY: as above.
         let held = unsafe { held_of::<T>(slf.as_ptr()) };
         let special = name.extract().ok().and_then(|text: &str| held.attribute(&slf, text));
-        match special {
-            Some(value) => Ok(value?.unbind()),
-            // SAFETY: live objects; a new reference or NULL with an error set.
-            None => unsafe {
-                let value = ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr());
-                Ok(Bound::from_owned_ptr_or_err(slf.py(), value)?.unbind())
-            },
+        if let Some(value) = special {
+            return Ok(value?.unbind());
+        }
+        // SAFETY: live objects; a new reference or NULL with an error set.
+        unsafe {
+            let value = ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr());
+            Ok(Bound::from_owned_ptr_or_err(slf.py(), value)?.unbind())
         }
     })
 }
@@ -355,16 +373,12 @@ unsafe extern "C" fn setattro<T: Held>(
         // SAFETY: as above.
         let held = unsafe { held_of::<T>(slf.as_ptr()) };
         let text: &str = name.extract()?;
-        match held.set_attribute(text, value.as_ref()) {
-            Some(set) => set?,
-            // SAFETY: live objects; what is no attribute is refused in the interpreter's words.
-            None => unsafe {
-                let value = value.as_ref().map_or(ptr::null_mut(), Bound::as_ptr);
-                if ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) < 0 {
-                    return Err(PyErr::fetch(py));
-                }
-            },
+        if let Some(set) = held.set_attribute(text, value.as_ref()) {
+            set?;
+            return Ok(py.None());
         }
+        // What is no attribute is refused in the interpreter's words.
+        set_attribute_plainly(&slf, &name, value.as_ref())?;
         Ok(py.None())
     });
     if done.is_null() {

@@ -84,7 +84,11 @@ pub struct SlotView<'a, 'py> {
     count: usize,
 }
 
-impl<'py> SlotView<'_, 'py> {
+impl<'a, 'py> SlotView<'a, 'py> {
+    pub fn object(self) -> &'a Bound<'py, PyAny> {
+        self.object
+    }
+
     /// # Panics
     /// When there is no such slot.
     fn field(self, index: usize) -> *mut *mut ffi::PyObject {

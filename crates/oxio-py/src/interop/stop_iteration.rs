@@ -53,7 +53,8 @@ fn raise(stop: Bound<'_, PyAny>) {
 
 #[cfg(not(Py_3_12))]
 fn raise(stop: Bound<'_, PyAny>) {
-    PyErr::from_value(stop.clone()).restore(stop.py());
+    let py = stop.py();
+    PyErr::from_value(stop).restore(py);
 }
 
 fn new_stop_iteration(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {

@@ -68,6 +68,7 @@ pub struct Loop {
 
 /// Which methods a Python subclass has left as they are. What it overrides is called, as asyncio's own code would.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each method; they are independent")]
 pub struct Native {
     /// `call_soon`: tasks and futures go straight into the ready queue.
     pub call_soon: bool,

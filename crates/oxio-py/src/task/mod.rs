@@ -227,7 +227,7 @@ fn known_to_cpython<'py>(kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyD
 fn get_context(slf: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let class = task_class(py)?;
-    let context = TaskView::of(slf, &class).and_then(TaskView::context);
+    let context = TaskView::of(slf, class).and_then(TaskView::context);
     Ok(context.map_or_else(|| py.None(), Bound::unbind))
 }
 
@@ -301,6 +301,7 @@ fn next_name(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// Makes a task visible to `asyncio.all_tasks` and keeps it alive until it is done.
+#[cfg_attr(not(Py_3_14), expect(clippy::unnecessary_wraps, reason = "fails on 3.14"))]
 fn register<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyResult<()> {
     let py = event_loop.py();
     // Up to 3.13 the loop's registry is shown in asyncio's book (`python/oxio/_task_book.py`).
@@ -315,16 +316,15 @@ fn register<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyRe
 }
 
 /// The opposite, once a task is done. A no-op for a task that is not registered.
-fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) -> PyResult<()> {
+fn unregister<'py>(event_loop: &Bound<'py, Loop>, view: TaskView<'_, 'py>) {
     let py = event_loop.py();
     if view.future().state() == State::Pending {
-        return Ok(());
+        return;
     }
     let Some(place) = view.registered() else {
-        return Ok(());
+        return;
     };
     view.set_registered(None);
     let kept = event_loop.get().pending.borrow(py).remove(place, view.object());
-    drop(kept);
-    Ok(())
+    drop(kept.map(|kept| kept.into_bound(py)));
 }

@@ -116,7 +116,7 @@ fn advance<'py>(
         settle(event_loop, view, &context, sent)
     });
     state.stepping.set(py, false);
-    unregister(event_loop, view)?;
+    unregister(event_loop, view);
     handled
 }
 

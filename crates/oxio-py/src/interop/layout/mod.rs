@@ -69,11 +69,6 @@ unsafe fn put<'py>(
     }
 }
 
-/// Whether the class of `object` is exactly `class`.
-pub fn is_exactly(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> bool {
-    ptr::eq(object.get_type_ptr().cast(), class.as_ptr())
-}
-
 /// `isinstance` by the type's real bases, without `__class__` and `__instancecheck__`.
 fn is_instance_of_type(object: &Bound<'_, PyAny>, base: &Bound<'_, PyAny>) -> bool {
     let kind = object.get_type_ptr();
