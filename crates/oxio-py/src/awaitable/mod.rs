@@ -31,6 +31,7 @@ pub use function::{
     method_function, new_awaitable, plain_function, remember_template,
 };
 pub use timer::{Alarm, cancel_alarm, wake_after};
+pub use waiting::FUTURE_CLASS;
 
 use function::code_of;
 
