@@ -40,5 +40,11 @@ if sys.version_info >= (3, 12):
     eager_task_factory = _know_eager_factory(_tasks.create_eager_task_factory(Task))
 
 
+# Later releases count a cancelled wait back, and on 3.14 note who awaits whom: there asyncio's own, on a native queue.
+_iterator = getattr(_tasks, "_AsCompletedIterator", None)
+if _iterator is not None and "_todo_left" in _iterator._wait_for_one.__code__.co_names:
+    as_completed = _tasks.as_completed  # noqa: F811
+
+
 def __getattr__(name: str) -> object:
     return getattr(_tasks, name)

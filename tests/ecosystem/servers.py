@@ -32,7 +32,18 @@ def redis_server():
         raise Missing("needs redis-server, which is not installed (Debian: apt install redis-server)")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="oxio-redis-") as folder:
-        arguments = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", folder]
+        arguments = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            folder,
+        ]
         with running([program, *arguments], port, folder, signal.SIGTERM):
             yield port
 
@@ -49,7 +60,19 @@ def postgres_server():
         options = as_ordinary_user(folder)
         data = os.path.join(folder, "data")
         made = subprocess.run(
-            [f"{programs}/initdb", "-D", data, "-U", "oxio", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"],
+            [
+                f"{programs}/initdb",
+                "-D",
+                data,
+                "-U",
+                "oxio",
+                "-A",
+                "trust",
+                "--no-sync",
+                "--locale=C",
+                "-E",
+                "UTF8",
+            ],
             capture_output=True,
             text=True,
             timeout=60,
@@ -68,7 +91,9 @@ def postgres_server():
         }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # SIGINT is its fast shutdown: it does not wait for clients.
-        with running([f"{programs}/postgres", "-D", data, *arguments], port, folder, signal.SIGINT, **options):
+        with running(
+            [f"{programs}/postgres", "-D", data, *arguments], port, folder, signal.SIGINT, **options
+        ):
             yield port
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -85,7 +110,9 @@ def as_ordinary_user(folder):
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
-    user = next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})
+    user = next(
+        name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()}
+    )
     entry = pwd.getpwnam(user)
     os.chown(folder, entry.pw_uid, entry.pw_gid)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

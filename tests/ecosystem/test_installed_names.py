@@ -80,7 +80,14 @@ def outcomes(request):
 
 def run_program(program, way, servers):
     done = subprocess.run(
-        [sys.executable, *WAYS.get(way, []), str(PROGRAMS / "run_scenarios.py"), program, way, json.dumps(servers)],
+        [
+            sys.executable,
+            *WAYS.get(way, []),
+            str(PROGRAMS / "run_scenarios.py"),
+            program,
+            way,
+            json.dumps(servers),
+        ],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -109,7 +116,9 @@ def test_a_library_sees_on_installed_names_what_it_sees_on_asyncios(way, outcome
             differences.append(f"{name}: saw {told['saw']}, on asyncio {expected[name]['saw']}")
         new = set(told["complaints"]) - set(expected[name]["complaints"])
         # Debug mode reports slow steps: they tell of the machine.
-        differences += [f"{name}: {it}" for it in new if not (way == "debug" and it.startswith("logged: Executing"))]
+        differences += [
+            f"{name}: {it}" for it in new if not (way == "debug" and it.startswith("logged: Executing"))
+        ]
         loop = {"on uvloop": "uvloop", "on asyncio's loop": "asyncio"}.get(way, "oxio")
         assert told["error"] is not None or told["loop"] == loop
     assert not differences, "\n".join(differences)

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::awaitable::FUTURE_CLASS;
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::{FUTURE_SIZE, FutureView, KnownClasses, State};
 use crate::interop::rawtype::{
@@ -28,6 +29,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
         let imports = Imports::of(py)?;
         let base = imports.c_future.bind(py);
         if !imports.layout.futures {
+            FUTURE_CLASS.get_or_init(py, || base.clone().unbind());
             return Ok(base.clone().unbind());
         }
         let class = new_class(
@@ -46,6 +48,7 @@ pub fn future_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
                 memory: Memory::Future,
             },
         )?;
+        FUTURE_CLASS.get_or_init(py, || class.clone().into_any().unbind());
         PyResult::Ok(class.into_any().unbind())
     })?;
     Ok(class.bind(py))

@@ -129,7 +129,9 @@ async def middleware_streams_and_threads_work_together():
     )
     async with _client(app) as client:
         texts = [(await client.get("/stream")).text, (await client.get("/threaded")).text]
-        texts += [answer.text for answer in await asyncio.gather(*(client.get("/threaded") for _ in range(10)))]
+        texts += [
+            answer.text for answer in await asyncio.gather(*(client.get("/threaded") for _ in range(10)))
+        ]
     return texts, Counts.calls, await run_in_threadpool(int, "42")
 
 

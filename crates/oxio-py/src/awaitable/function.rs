@@ -247,6 +247,7 @@ pub fn new_awaitable<'py>(
             phase: GilFlag::new(Phase::Created),
             wait: GilFlag::new(Wait::Idle),
             was_woken: GilFlag::new(false),
+            has_parked: GilFlag::new(false),
             blocking: GilFlag::new(false),
             number: GilFlag::new(0),
             owner: slot(owner),

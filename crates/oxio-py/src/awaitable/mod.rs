@@ -31,6 +31,7 @@ pub use function::{
     method_function, new_awaitable, plain_function, remember_template,
 };
 pub use timer::{Alarm, cancel_alarm, wake_after};
+pub use waiting::FUTURE_CLASS;
 
 use function::code_of;
 
@@ -86,6 +87,8 @@ pub struct Awaitable {
     phase: GilFlag<Phase>,
     wait: GilFlag<Wait>,
     was_woken: GilFlag<bool>,
+    /// Whether its last wait was its own, and not that of what it had delegated to.
+    pub has_parked: GilFlag<bool>,
     /// `_asyncio_future_blocking`: set when it yields itself, cleared by the task that takes it.
     blocking: GilFlag<bool>,
     /// A number for the operation's own use.
@@ -246,6 +249,7 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
         loop {
             let resumed = match stepped {
                 Ok(Step::Park) => {
+                    self.held.has_parked.set(py, true);
                     self.held.wait.set(py, Wait::Pending);
                     self.held.blocking.set(py, true);
                     self.held.phase.set(py, Phase::Suspended);
@@ -256,6 +260,7 @@ impl<'a, 'py> AwaitableView<'a, 'py> {
                     return Sent::Yielded(py.None().into_bound(py));
                 }
                 Ok(Step::Delegate(inner)) => {
+                    self.held.has_parked.set(py, false);
                     drop(self.held.inner.set(inner.clone()));
                     match self.resume_inner(&inner, None) {
                         Ok(next) => next,

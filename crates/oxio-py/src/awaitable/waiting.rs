@@ -6,6 +6,7 @@
 
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::{Awaitable, AwaitableView, Resumed, Wait, view};
@@ -138,6 +139,10 @@ impl<'py> AwaitableView<'_, 'py> {
     }
 }
 
+/// `oxio.Future`, which is asyncio's by inheritance, and `asyncio.Future` itself when installed. Set by the module that
+/// makes the class.
+pub static FUTURE_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// The attributes by which a parked awaitable passes for a future, and an idle one does not.
 pub(super) fn attribute<'py>(
     view: AwaitableView<'_, 'py>,
@@ -148,7 +153,8 @@ pub(super) fn attribute<'py>(
     match name {
         // anyio and others ask isinstance(task._fut_waiter, asyncio.Future) before they look at it.
         "__class__" if !is_idle => {
-            Some(Imports::of(py).map(|imports| imports.c_future.bind(py).clone()))
+            let class = FUTURE_CLASS.get(py)?;
+            Some(Ok(class.bind(py).clone()))
         }
         "_asyncio_future_blocking" if !is_idle => {
             let blocking = view.state().blocking.get(py).into_pyobject(py).ok()?;

@@ -18,8 +18,8 @@ use crate::interop::call::copy_context;
 use crate::interop::imports::{Imports, interned};
 use crate::interop::layout::FutureView;
 use crate::interop::rawtype::{bind_builtin, method_onearg};
-use crate::scheduler::{running_loop, running_native_loop};
-use crate::task::{forget_awaited_by, note_awaited_by};
+use crate::scheduler::running_loop;
+use crate::task::{current_task, forget_awaited_by, note_awaited_by};
 
 /// # Cancel safety
 /// Cancelled, the futures go on; nothing of `wait` stays on them.
@@ -141,7 +141,7 @@ fn begin<'py>(view: AwaitableView<'_, 'py>, futures: &Bound<'py, PySet>) -> PyRe
     }
     let callback = bind_builtin(&native.method, view.object())?;
     let context = copy_context(py)?;
-    let caller = caller(py);
+    let caller = caller(py)?;
     for future in futures.iter() {
         watch(&future, &callback, &context)?;
         if let Some(caller) = &caller {
@@ -158,13 +158,15 @@ fn begin<'py>(view: AwaitableView<'_, 'py>, futures: &Bound<'py, PySet>) -> PyRe
 }
 
 /// 3.14: the task that the futures are shown to be awaited by.
-fn caller(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+fn caller(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     if cfg!(not(Py_3_14)) {
-        return None;
+        return Ok(None);
     }
-    let running = running_native_loop(py)?;
-    let current = running.get().current.borrow(py);
-    current.as_ref().map(|task| task.bind(py).clone())
+    match running_loop(py) {
+        Ok(running) => current_task(&running),
+        // Closed when no loop runs any more: by the collector, or at the end of the process.
+        Err(_none) => Ok(None),
+    }
 }
 
 /// Takes everything back; returns the futures.
@@ -182,7 +184,7 @@ fn end<'py>(view: AwaitableView<'_, 'py>) -> PyResult<Bound<'py, PySet>> {
         } else if !alarm.is_none() {
             cancel_alarm(view, Some(&alarm))?;
         }
-        let caller = caller(py);
+        let caller = caller(py)?;
         for future in futures.iter() {
             unwatch(&future, &callback)?;
             if let Some(caller) = &caller {

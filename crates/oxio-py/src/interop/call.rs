@@ -54,6 +54,16 @@ pub fn throw<'py>(coro: &Bound<'py, PyAny>, error: &Bound<'py, PyAny>) -> Sent<'
     }
 }
 
+/// What `raise error` does in Python: an error that is being handled now becomes its `__context__`.
+///
+/// An error that only passes through is not to be raised again by this.
+pub fn raise(error: &Bound<'_, PyAny>) -> PyErr {
+    let py = error.py();
+    // SAFETY: an exception and its class, both alive; the call sets an error, which is then taken.
+    unsafe { ffi::PyErr_SetObject(error.get_type().as_ptr(), error.as_ptr()) };
+    PyErr::fetch(py)
+}
+
 /// Runs `body` inside `context`, as `contextvars.Context.run` does.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::Queue;
+use crate::interop::call::raise;
 
 /// The three hooks of one of asyncio's classes.
 pub struct Hooks {
@@ -58,7 +59,7 @@ impl Names {
 /// `QueueFull`, `QueueEmpty`.
 pub fn raised(py: Python<'_>, class: &Py<PyAny>) -> PyErr {
     match class.bind(py).call0() {
-        Ok(error) => PyErr::from_value(error),
+        Ok(error) => raise(&error),
         Err(error) => error,
     }
 }

@@ -14,7 +14,7 @@ use super::hooks::Method;
 use super::reader::{HOOKS, StreamReader, hook};
 use super::search::{Found, Separators};
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
-use crate::interop::call::is_native_coroutine;
+use crate::interop::call::{is_native_coroutine, raise};
 use crate::interop::imports::interned;
 
 /// # Cancel safety
@@ -120,7 +120,7 @@ impl StreamReader {
     /// Raises the error that the connection ended with.
     fn check(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().exception.get(slf.py()) {
-            Some(error) => Err(PyErr::from_value(error)),
+            Some(error) => Err(raise(&error)),
             None => Ok(()),
         }
     }
@@ -159,13 +159,19 @@ impl StreamReader {
     ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if this.waiter.holds(view.object()) {
+        if view.state().has_parked.get(py) {
+            // Also when another read waits by now: asyncio's `finally` looks at nothing.
             drop(this.waiter.take(py));
         }
+        let failed = view.state().third.take(py);
         if let Resumed::Error(error) = resumed {
+            // Cancelled after `set_exception`: as asyncio's task, which looks at the future it wakes from.
+            if let Some(failed) = failed {
+                failed.call_method0(interned!(py, "exception"))?;
+            }
             return Err(error);
         }
-        match view.state().third.take(py) {
+        match failed {
             // Of `set_exception`: it raises.
             Some(failed) => failed.call_method0(interned!(py, "result")).map(drop),
             None => Ok(()),
@@ -351,7 +357,7 @@ fn incomplete(
     expected: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyErr> {
     let class = Stock::of(partial.py())?.incomplete_read.bind(partial.py());
-    Ok(PyErr::from_value(class.call1((partial, expected))?))
+    Ok(raise(&class.call1((partial, expected))?))
 }
 
 /// How far a search has come.
@@ -397,7 +403,7 @@ fn search<'py>(
 
 fn overrun(py: Python<'_>, text: &str, consumed: usize) -> PyResult<PyErr> {
     let class = Stock::of(py)?.limit_overrun.bind(py);
-    Ok(PyErr::from_value(class.call1((text, consumed))?))
+    Ok(raise(&class.call1((text, consumed))?))
 }
 
 fn readuntil<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<Step<'py>> {

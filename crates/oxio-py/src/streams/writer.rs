@@ -15,7 +15,7 @@ use super::hooks::{Hooks, Method, Overridden};
 use super::protocol::FlowControl;
 use super::reader::{StreamReader, put};
 use crate::awaitable::{AwaitableView, Operation, Parameters, Resumed, Step};
-use crate::interop::call::is_native_coroutine;
+use crate::interop::call::{is_native_coroutine, raise};
 use crate::interop::cell::{GilFlag, GilSlot};
 use crate::interop::imports::interned;
 
@@ -72,7 +72,7 @@ fn drain<'py>(view: AwaitableView<'_, 'py>, resumed: Resumed<'py>) -> PyResult<S
             if let Some(reader) = writer.get().reader.get(py)
                 && let Some(error) = error_of(&reader)?
             {
-                return Err(PyErr::from_value(error));
+                return Err(raise(&error));
             }
             if StreamWriter::is_transport_closing(writer)? {
                 // So that `connection_lost()` can come: else a loop of writes would never see that nobody reads.
