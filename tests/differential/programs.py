@@ -7,7 +7,6 @@ actors at the same lock, and programs of one thing would never meet a cancel in 
 import asyncio
 import functools
 import itertools
-from dataclasses import dataclass
 
 import operations as o
 from hypothesis import strategies as st
