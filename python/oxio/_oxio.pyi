@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from asyncio.tasks import as_completed as as_completed
 from asyncio.tasks import create_task as create_task
 from asyncio.tasks import ensure_future as ensure_future
 from asyncio.tasks import gather as gather
@@ -146,6 +147,7 @@ class Awaitable:
     def exception(self) -> BaseException | None: ...
 
 def _know_eager_factory(factory: _Function) -> _Function: ...
+def _adopt_gathering_future(class_: _Class) -> _Class: ...
 def _adopt_timeout(class_: _Class) -> _Class: ...
 def _adopt_task_group(
     class_: type[asyncio.TaskGroup],
